@@ -1,0 +1,1 @@
+//! Applications: echo, discard, chargen and HTTP, written against `AsyncRead` and `AsyncWrite` alone.

@@ -1,0 +1,6 @@
+//! tidegate: a TCP/IP stack that lives in a process.
+//!
+//! Packets come from a TUN device, go through our own IP, ICMP, UDP and TCP layers and end in applications. The protocol core
+//! is sans-IO: packets go in, packets come out, time is an argument. ARCHITECTURE.md tells the life of one packet file by file.
+
+pub mod apps;

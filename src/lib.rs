@@ -4,3 +4,12 @@
 //! is sans-IO: packets go in, packets come out, time is an argument. ARCHITECTURE.md tells the life of one packet file by file.
 
 pub mod apps;
+pub mod base;
+pub mod device;
+pub mod icmp;
+pub mod ip;
+pub mod stack;
+
+pub mod tcp;
+pub mod udp;
+pub mod wire;

@@ -1,0 +1,10 @@
+//! What every layer stands on: time, randomness, hashing, buffers, ranges, deadlines and counters. No packet is known here.
+
+pub mod buffer;
+pub mod counters;
+pub mod hash;
+pub mod ranges;
+pub mod rng;
+pub mod socket;
+pub mod time;
+pub mod timers;

@@ -1,0 +1,44 @@
+//! The link layer: what packets come from and frames go to. A device knows nothing of the stack; driver and simulator join them.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::AsFd;
+
+use crate::wire::packet::{Frame, Packet};
+
+/// What a device can do for the stack.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The largest IP packet on the wire, in bytes.
+    pub mtu: usize,
+    /// The device completes checksums (`Offload::Checksum`).
+    pub checksum: bool,
+    /// The device takes TCP super-segments (`Offload::Tcp`) up to 65,535 bytes of IP packet.
+    pub tcp_segmentation: bool,
+}
+
+impl Capabilities {
+    /// A device that carries complete wire packets only.
+    pub const fn plain(mtu: usize) -> Self {
+        Capabilities { mtu, checksum: false, tcp_segmentation: false }
+    }
+
+    /// A device with checksum and segmentation offload.
+    pub const fn offload(mtu: usize) -> Self {
+        Capabilities { mtu, checksum: true, tcp_segmentation: true }
+    }
+}
+
+/// A packet device: bursts in, bursts out, never blocking. Its descriptor becomes readable when packets wait.
+pub trait Device: AsFd {
+    /// What the device can do; fixed for its life.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Reads up to `max` packets that wait already, appends them to `packets` and returns how many there were: fewer than
+    /// `max` means that nothing more waits.
+    fn recv(&mut self, packets: &mut Vec<Packet>, max: usize) -> io::Result<usize>;
+
+    /// Writes frames from the front of `frames` until it is empty or the device is full (`Ok` with frames left over).
+    /// A frame that the device refuses for good is taken out and counted by the device; an error means the device is gone.
+    fn send(&mut self, frames: &mut VecDeque<Frame>) -> io::Result<()>;
+}

@@ -1,0 +1,7 @@
+//! Bytes to values and back, without state: headers over `etherparse`, packets and frames with their offload, sequence numbers.
+
+pub mod checksum;
+pub mod ip;
+pub mod packet;
+pub mod seq;
+pub mod tcp;

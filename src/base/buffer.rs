@@ -99,6 +99,12 @@ impl Buffer {
         len
     }
 
+    /// True if `append` would take at least one byte: there is room, and no slice is alive.
+    pub fn is_writable(&mut self) -> bool {
+        let written = self.written;
+        self.chunk.as_mut().and_then(Arc::get_mut).is_some_and(|chunk| written < chunk.len())
+    }
+
     /// Lets `fill` write into the whole chunk and takes what it returns as the written length.
     pub fn fill<E>(&mut self, fill: impl FnOnce(&mut [u8]) -> Result<usize, E>) -> Result<usize, E> {
         if self.chunk.as_mut().is_none_or(|chunk| Arc::get_mut(chunk).is_none()) {
@@ -136,7 +142,7 @@ impl std::fmt::Debug for Buffer {
 }
 
 /// A counted slice of a buffer's written bytes, cheap to clone; it outlives the buffer and the lock it was made under.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct Slice {
     chunk: Option<Chunk>,
     start: u32,

@@ -6,5 +6,6 @@ pub mod hash;
 pub mod ranges;
 pub mod rng;
 pub mod socket;
+pub mod table;
 pub mod time;
 pub mod timers;

@@ -47,6 +47,19 @@ impl RangeSet {
         }
     }
 
+    /// Forgets everything at or above `bound`.
+    pub fn remove_above(&mut self, bound: u64) {
+        while let Some((&start, &end)) = self.ranges.last_key_value() {
+            if end <= bound {
+                break;
+            }
+            self.ranges.remove(&start);
+            if start < bound {
+                self.ranges.insert(start, bound);
+            }
+        }
+    }
+
     /// The parts of `range` that are not in the set, in ascending order.
     pub fn gaps(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
         let first = self.ranges.range(..=range.start).next_back().map_or(range.start, |(&s, _)| s);
@@ -123,17 +136,24 @@ mod tests {
         /// Against the plainest model there is: one boolean per number.
         #[test]
         fn the_set_agrees_with_an_array_of_booleans(
-            ops in prop::collection::vec((0u64..64, 0u64..12, prop::bool::weighted(0.2)), 0..40),
+            ops in prop::collection::vec((0u64..64, 0u64..12, 0u8..10), 0..40),
             probe in (0u64..64, 0u64..20),
         ) {
             let (mut set, mut model) = (RangeSet::new(), [false; 96]);
-            for (start, len, remove) in ops {
-                if remove {
-                    set.remove_below(start);
-                    model[..start as usize].fill(false);
-                } else {
-                    set.insert(start..start + len);
-                    model[start as usize..(start + len) as usize].fill(true);
+            for (start, len, what) in ops {
+                match what {
+                    0 => {
+                        set.remove_below(start);
+                        model[..start as usize].fill(false);
+                    }
+                    1 => {
+                        set.remove_above(start + 20);
+                        model[start as usize + 20..].fill(false);
+                    }
+                    _ => {
+                        set.insert(start..start + len);
+                        model[start as usize..(start + len) as usize].fill(true);
+                    }
                 }
             }
             let held: Vec<u64> = set.iter().flatten().collect();

@@ -1,18 +1,64 @@
 //! The transmission control protocol (RFC 9293), split by concern and named after the RFC's words.
+//!
+//! [`Tcp`] holds the tables and finds the owner of a segment; a connection's own behaviour is in [`tcb::Tcb`] and the files named
+//! after its parts. The way in is `segment` → `input` (or `handshake`, `listener`, `time_wait`), the way out `output` → `frame`.
 
+mod ack;
+mod close;
 pub mod config;
-pub mod sockets;
+pub mod congestion;
+mod frame;
+mod handshake;
+mod info;
+mod input;
+mod isn;
+mod listener;
+mod output;
+mod probe;
+mod reassembly;
+mod receive;
+mod recovery;
+mod rtt;
+mod segment;
+mod send;
+mod sent;
+mod sockets;
+pub mod state;
+mod tcb;
+mod time_wait;
+mod timers;
 
 use std::collections::VecDeque;
 
-use crate::base::counters::Counters;
+use crate::base::counters::{Counters, DropReason};
+use crate::base::hash::{HashKey, HashMap};
 use crate::base::rng::Rng;
 use crate::base::socket::{Handle, Readiness};
+use crate::base::table::Table;
 use crate::base::time::Instant;
+use crate::base::timers::TimerQueue;
 use crate::device::Capabilities;
 use crate::ip::Datagram;
+use crate::wire::ip::Endpoint;
 use crate::wire::packet::Frame;
+use crate::wire::tcp::{Flags, TcpHeader};
 use config::TcpConfig;
+pub use info::ConnectionInfo;
+use input::Verdict;
+use isn::Secrets;
+use listener::{HalfOpen, Listener};
+use segment::{FourTuple, Segment};
+use smallvec::SmallVec;
+use state::State;
+use tcb::{Env, Tcb};
+use time_wait::{Answer, TimeWait};
+use timers::Timer;
+
+/// Frames in a row that one connection may send before the next has its turn: runs fill the peer's receive path better than
+/// turns of one (measured: 36 against 55 Gbit/s with eight flows).
+const RUN: u32 = 8;
+/// Replies that no connection owns (RST, SYN-ACK, ACK from TIME-WAIT) and that wait for the device.
+const MAX_REPLIES: usize = 1024;
 
 /// Names a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -31,41 +77,299 @@ pub enum TcpEvent {
     Acceptable(ListenerId),
 }
 
+/// Who a segment is for.
+#[derive(Clone, Copy, Debug)]
+enum Owner {
+    Connection(u32),
+    HalfOpen(u32),
+    TimeWait(u32),
+}
+
 /// All of TCP of one stack: connections, listeners, half-open entries, TIME-WAIT records and their timers.
 #[derive(Debug)]
 pub struct Tcp {
     config: TcpConfig,
+    capabilities: Capabilities,
+    secrets: Secrets,
+    owners: HashMap<FourTuple, Owner>,
+    connections: Table<Box<Tcb>>,
+    timers: TimerQueue,
+    listeners: Table<Listener>,
+    listening: HashMap<Endpoint, u32>,
+    half_open: Table<HalfOpen>,
+    half_open_timers: TimerQueue,
+    time_wait: TimeWait,
+    /// Connections that may have something to send, and how many frames the first has sent in this turn.
+    ready: VecDeque<u32>,
+    run: u32,
+    /// Connections and listeners whose owners are to be told.
+    notices: VecDeque<u32>,
+    acceptable: VecDeque<ListenerId>,
     replies: VecDeque<Frame>,
+    opens: u32,
 }
+
+/// Lends the parts of a [`Tcp`] that every step of a connection may use, beside the connection itself.
+macro_rules! env {
+    ($tcp:expr, $counters:expr, $now:expr) => {
+        &mut Env { config: &$tcp.config, capabilities: $tcp.capabilities, counters: $counters, now: $now }
+    };
+}
+use env;
 
 impl Tcp {
     /// TCP without a socket, for a device of these capabilities.
-    pub fn new(_config: TcpConfig, _capabilities: Capabilities, _rng: &mut Rng) -> Self {
-        todo!()
+    pub fn new(config: TcpConfig, capabilities: Capabilities, rng: &mut Rng) -> Self {
+        Tcp {
+            secrets: Secrets::new(rng),
+            owners: HashMap::with_hasher(HashKey::new(rng)),
+            listening: HashMap::with_hasher(HashKey::new(rng)),
+            connections: Table::default(),
+            timers: TimerQueue::new(),
+            listeners: Table::default(),
+            half_open: Table::default(),
+            half_open_timers: TimerQueue::new(),
+            time_wait: TimeWait::new(config.time_wait, config.max_time_wait),
+            ready: VecDeque::new(),
+            run: 0,
+            notices: VecDeque::new(),
+            acceptable: VecDeque::new(),
+            replies: VecDeque::new(),
+            opens: 0,
+            config,
+            capabilities,
+        }
     }
 
-    /// Takes a segment (or super-segment) in.
-    pub fn receive(&mut self, _datagram: Datagram, _counters: &mut Counters, _now: Instant) {
-        todo!()
+    /// Takes a segment (or super-segment) in. Answers wait for [`Tcp::poll_transmit`].
+    pub fn receive(&mut self, datagram: Datagram, counters: &mut Counters, now: Instant) {
+        counters.tcp_in += 1;
+        let segment = match Segment::parse(datagram) {
+            Ok(segment) => segment,
+            Err(reason) => return counters.drop(reason),
+        };
+        match self.owners.get(&segment.tuple).copied() {
+            Some(Owner::Connection(index)) => self.for_connection(index, segment, counters, now),
+            Some(Owner::HalfOpen(index)) => self.for_half_open(index, segment, counters, now),
+            Some(Owner::TimeWait(index)) => self.for_time_wait(index, segment, counters, now),
+            None => self.for_listener(segment, counters, now),
+        }
+    }
+
+    fn for_connection(&mut self, index: u32, segment: Segment, counters: &mut Counters, now: Instant) {
+        let Some(tcb) = self.connections.at_mut(index) else { return };
+        let tuple = segment.tuple;
+        let reset = close::reset_for(&segment);
+        match tcb.receive(segment, env!(self, counters, now)) {
+            Verdict::Done => {}
+            Verdict::Drop(reason) => counters.drop(reason),
+            Verdict::Reset(reason) => {
+                counters.drop(reason);
+                self.reset(&tuple, reset, counters);
+            }
+            Verdict::Abort(reason) => {
+                counters.drop(reason);
+                self.abort_connection(index, counters, now);
+            }
+        }
+        self.settle(index, now);
+    }
+
+    fn for_time_wait(&mut self, index: u32, segment: Segment, counters: &mut Counters, now: Instant) {
+        match self.time_wait.arrives(index, &segment, now) {
+            Answer::Ignore => counters.drop(DropReason::TcpOutOfWindow),
+            Answer::Ack(header) => self.reply(&segment.tuple, &header, counters),
+            Answer::Reopen => {
+                self.owners.remove(&segment.tuple);
+                self.time_wait.remove(index);
+                self.for_listener(segment, counters, now);
+            }
+        }
+    }
+
+    /// Answers a segment that belongs nowhere.
+    fn reset(&mut self, tuple: &FourTuple, header: Option<TcpHeader>, counters: &mut Counters) {
+        let Some(header) = header else { return };
+        counters.tcp_rst_out += 1;
+        self.reply(tuple, &header, counters);
+    }
+
+    fn reply(&mut self, tuple: &FourTuple, header: &TcpHeader, counters: &mut Counters) {
+        let frame = frame::build(tuple, header, SmallVec::new(), u16::MAX, self.capabilities);
+        self.push_reply(frame, counters);
+    }
+
+    fn push_reply(&mut self, frame: Frame, counters: &mut Counters) {
+        if self.replies.len() >= MAX_REPLIES {
+            return counters.drop(DropReason::OutputQueueFull);
+        }
+        counters.tcp_out += 1;
+        self.replies.push_back(frame);
+    }
+
+    /// RST+ACK at SND.NXT, and the end of the connection.
+    fn abort_connection(&mut self, index: u32, counters: &mut Counters, now: Instant) {
+        let Some(tcb) = self.connections.at_mut(index) else { return };
+        if tcb.state == State::Closed {
+            return;
+        }
+        let told = tcb.state.is_synchronized() || tcb.state == State::SynReceived;
+        let header = TcpHeader {
+            src_port: tcb.tuple.local.port,
+            dst_port: tcb.tuple.remote.port,
+            seq: tcb.snd.nxt,
+            ack: tcb.rcv.nxt,
+            flags: Flags::RST.with(Flags::ACK),
+            options: crate::wire::tcp::Options { timestamps: tcb.timestamps(now), ..Default::default() },
+            ..TcpHeader::default()
+        };
+        let (tuple, was) = (tcb.tuple, tcb.state);
+        tcb.die(Some(crate::base::socket::SocketError::ConnectionAborted));
+        if told && was != State::TimeWait {
+            self.reset(&tuple, Some(header), counters);
+        }
+    }
+
+    /// After anything happened to a connection: its end, its place in the queues, its timer.
+    fn settle(&mut self, index: u32, now: Instant) {
+        let Some(tcb) = self.connections.at_mut(index) else { return };
+        let owned = matches!(self.owners.get(&tcb.tuple), Some(&Owner::Connection(owner)) if owner == index);
+        if tcb.state == State::TimeWait && owned {
+            tcb.deadlines = timers::Deadlines::default();
+            let (record, evicted) = self.time_wait.insert(tcb, now);
+            self.owners.insert(tcb.tuple, Owner::TimeWait(record));
+            evicted.map(|tuple| self.owners.remove(&tuple));
+        }
+        if tcb.state == State::Closed && owned {
+            self.owners.remove(&tcb.tuple);
+        }
+        let over = tcb.state == State::Closed || (tcb.state == State::TimeWait && !tcb.ack.is_due());
+        if over && tcb.orphan {
+            self.connections.remove(index);
+            self.timers.set(index, None);
+            return;
+        }
+        if !tcb.queued && tcb.state != State::Closed {
+            tcb.queued = true;
+            self.ready.push_back(index);
+        }
+        if tcb.events != Readiness::NONE && !tcb.noticed && !tcb.orphan {
+            tcb.noticed = true;
+            self.notices.push_back(index);
+        }
+        self.arm(index);
+    }
+
+    /// The connection's node in the timer queue. A deadline that moved away is left: it fires early, finds nothing due, and is
+    /// set anew (lazy re-arm); so a timer restarted by every ACK costs nothing.
+    fn arm(&mut self, index: u32) {
+        let next = self.connections.at(index).and_then(|tcb| tcb.deadlines.next());
+        match (next, self.timers.get(index)) {
+            (Some(next), Some(armed)) if armed <= next => {}
+            (next, _) => self.timers.set(index, next),
+        }
     }
 
     /// Lets every timer fire that is due.
-    pub fn handle_timeout(&mut self, _counters: &mut Counters, _now: Instant) {
-        todo!()
+    pub fn handle_timeout(&mut self, counters: &mut Counters, now: Instant) {
+        while let Some(index) = self.timers.pop_due(now) {
+            if let Some(tcb) = self.connections.at_mut(index) {
+                while let Some(timer) = tcb.deadlines.take_due(now) {
+                    tcb.on_timer(timer, env!(self, counters, now));
+                }
+            }
+            self.settle(index, now);
+        }
+        while let Some(index) = self.half_open_timers.pop_due(now) {
+            self.on_half_open_timeout(index, counters, now);
+        }
+        while let Some(tuple) = self.time_wait.pop_expired(now) {
+            self.owners.remove(&tuple);
+        }
     }
 
     /// When the next timer is due.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        [self.timers.next(), self.half_open_timers.next(), self.time_wait.poll_timeout()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
-    /// The next frame to send.
-    pub fn poll_transmit(&mut self, _counters: &mut Counters, _now: Instant) -> Option<Frame> {
-        todo!()
+    /// The next frame to send: replies first, then the connections in turns of [`RUN`] frames.
+    pub fn poll_transmit(&mut self, counters: &mut Counters, now: Instant) -> Option<Frame> {
+        if let Some(frame) = self.replies.pop_front() {
+            return Some(frame);
+        }
+        while let Some(&index) = self.ready.front() {
+            let frame =
+                self.connections.at_mut(index).and_then(|tcb| tcb.poll_transmit(env!(self, counters, now)));
+            if frame.is_none() {
+                self.ready.pop_front();
+                self.run = 0;
+                self.rest(index, now);
+                continue;
+            }
+            self.arm(index);
+            self.run += 1;
+            if self.run >= RUN {
+                self.run = 0;
+                self.ready.rotate_left(1);
+            }
+            return frame;
+        }
+        None
+    }
+
+    /// A connection has nothing more to send.
+    fn rest(&mut self, index: u32, _now: Instant) {
+        let Some(tcb) = self.connections.at_mut(index) else { return };
+        tcb.queued = false;
+        if tcb.orphan && matches!(tcb.state, State::TimeWait | State::Closed) {
+            self.connections.remove(index);
+            self.timers.set(index, None);
+            return;
+        }
+        self.arm(index);
     }
 
     /// The next thing a socket's owner should know.
     pub fn poll_event(&mut self) -> Option<TcpEvent> {
-        todo!()
+        while let Some(index) = self.notices.pop_front() {
+            let Some(tcb) = self.connections.at_mut(index) else { continue };
+            tcb.noticed = false;
+            let events = std::mem::take(&mut tcb.events);
+            if let Some(handle) = self.connections.handle(index)
+                && events != Readiness::NONE
+            {
+                return Some(TcpEvent::Connection(TcpId(handle), events));
+            }
+        }
+        while let Some(id) = self.acceptable.pop_front() {
+            if let Some(listener) = self.listeners.get_mut(id.0) {
+                listener.noticed = false;
+                return Some(TcpEvent::Acceptable(id));
+            }
+        }
+        None
+    }
+
+    /// Connections that exist, TIME-WAIT and half-open ones apart.
+    pub fn open_connections(&self) -> usize {
+        self.connections.len()
+    }
+}
+
+impl Tcb {
+    fn on_timer(&mut self, timer: Timer, env: &mut Env) {
+        match timer {
+            Timer::Retransmit if self.state.is_synchronized() => self.on_data_timeout(env),
+            Timer::Retransmit => self.on_syn_timeout(env),
+            Timer::Probe => self.on_probe_timeout(env),
+            Timer::DelayedAck => self.ack.at_once(),
+            // The peer never closed: its orphan is forgotten in silence, and what it still sends draws a RST.
+            Timer::FinWait2 if self.state == State::FinWait2 => self.die(None),
+            Timer::FinWait2 => {}
+        }
     }
 }

@@ -1,0 +1,47 @@
+//! From header and payload to a frame: checksum or offload, whatever the device can do (RFC 9293 §3.1, MUST-2).
+
+use smallvec::SmallVec;
+
+use crate::base::buffer::Slice;
+use crate::device::Capabilities;
+use crate::ip::output;
+use crate::wire::checksum::Sum;
+use crate::wire::ip::{IpHeader, protocol};
+use crate::wire::packet::{Frame, Offload};
+use crate::wire::tcp::{CHECKSUM_OFFSET, TcpHeader};
+
+use super::segment::FourTuple;
+
+/// TTL of what we send (RFC 1700; MUST-49).
+const HOP_LIMIT: u8 = 64;
+
+/// A frame of one segment, or of a super-segment where the payload exceeds `mss` (the device can then segment).
+pub fn build(
+    tuple: &FourTuple,
+    header: &TcpHeader,
+    payload: SmallVec<[Slice; 4]>,
+    mss: u16,
+    capabilities: Capabilities,
+) -> Frame {
+    let ip = IpHeader {
+        src: tuple.local.addr,
+        dst: tuple.remote.addr,
+        protocol: protocol::TCP,
+        hop_limit: HOP_LIMIT,
+        traffic_class: 0,
+    };
+    let mut bytes = header.to_bytes();
+    let payload_len: usize = payload.iter().map(|slice| slice.len()).sum();
+    let pseudo = Sum::pseudo_header(ip.src, ip.dst, protocol::TCP, bytes.len() + payload_len);
+    let start = output::header_len(ip.dst) as u16;
+    let (offload, checksum) = if payload_len > usize::from(mss) {
+        (Offload::Tcp { mss, start }, pseudo.folded())
+    } else if capabilities.checksum {
+        (Offload::Checksum { start, offset: CHECKSUM_OFFSET as u16 }, pseudo.folded())
+    } else {
+        let sum = payload.iter().fold(pseudo.add(&bytes), |sum, slice| sum.add(slice));
+        (Offload::None, sum.checksum())
+    };
+    bytes[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&checksum.to_be_bytes());
+    output::frame(&ip, &bytes, payload, offload)
+}

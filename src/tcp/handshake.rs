@@ -1,0 +1,77 @@
+//! The active side of the handshake: SYN-SENT (RFC 9293 §3.10.7.3) with its simultaneous open, and the SYN's retransmissions.
+//! The passive side is a half-open entry of its listener until its SYN-ACK is acknowledged (`listener.rs`).
+
+use crate::base::counters::DropReason;
+use crate::base::socket::SocketError;
+use crate::wire::seq::SeqNum;
+use crate::wire::tcp::Flags;
+
+use super::input::Verdict;
+use super::segment::{FourTuple, Segment};
+use super::state::State;
+use super::tcb::{Env, Tcb};
+use super::timers::Timer;
+
+impl Tcb {
+    /// An active open: the SYN leaves with the next `poll_transmit`.
+    pub fn open(tuple: FourTuple, iss: SeqNum, ts_offset: u32, env: &mut Env) -> Tcb {
+        let mut tcb = Tcb::new(tuple, State::SynSent, iss, ts_offset, env);
+        tcb.syn_due = true;
+        tcb.snd.nxt = iss + 1;
+        env.counters.tcp_active_opens += 1;
+        tcb
+    }
+
+    /// Segment arrives in SYN-SENT.
+    pub fn arrives_in_syn_sent(&mut self, mut segment: Segment, env: &mut Env) -> Result<(), Verdict> {
+        // First: an ACK must acknowledge our SYN, nothing else was sent.
+        let acks = segment.has(Flags::ACK);
+        if acks && segment.ack() != self.snd.nxt {
+            let reason = DropReason::TcpBadAck;
+            return Err(if segment.has(Flags::RST) { Verdict::Drop(reason) } else { Verdict::Reset(reason) });
+        }
+        // Second: a RST counts only with that ACK (RFC 5961 §3.2 has nothing to add).
+        if segment.has(Flags::RST) {
+            if !acks {
+                return Err(Verdict::Drop(DropReason::TcpRst));
+            }
+            env.counters.tcp_rst_in += 1;
+            self.die(Some(SocketError::ConnectionRefused));
+            return Err(Verdict::Done);
+        }
+        // Fourth: SYN; fifth: neither SYN nor RST.
+        if !segment.has(Flags::SYN) {
+            return Err(Verdict::Drop(DropReason::TcpFlags));
+        }
+        self.take_syn(&segment.header, env);
+        if !acks {
+            // Simultaneous open (MUST-10): our SYN goes out again, now with an ACK.
+            self.enter(State::SynReceived);
+            self.syn_due = true;
+            return Ok(());
+        }
+        self.establish(&segment, env);
+        self.ack.at_once();
+        segment.trim_front(self.rcv.nxt);
+        self.take_text_and_fin(&mut segment, env)
+    }
+
+    /// The SYN or SYN-ACK was not answered in time: again, or no more (MUST-22, MUST-23).
+    pub fn on_syn_timeout(&mut self, env: &mut Env) {
+        let active = self.state == State::SynSent;
+        let most = if active { env.config.syn_retries } else { env.config.syn_ack_retries };
+        if self.retries >= most {
+            self.die(Some(self.soft_error.unwrap_or(SocketError::TimedOut)));
+            return;
+        }
+        self.retries += 1;
+        self.syn_due = true;
+        self.arm_syn(env);
+    }
+
+    /// 1, 2, 4, … s (policy 17): SYNs are not bound by the longest retransmission timeout.
+    pub fn arm_syn(&mut self, env: &Env) {
+        let wait = env.config.initial_rto.saturating_mul(1 << self.retries.min(16));
+        self.deadlines.set(Timer::Retransmit, env.now + wait);
+    }
+}

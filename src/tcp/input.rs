@@ -1,0 +1,364 @@
+//! Segment arrives (RFC 9293 §3.10.7.4), for a connection that is past SYN-SENT: the RFC's eight steps by name, each of which
+//! may end the processing with a [`Verdict`]. Answers are noted and leave with the next `poll_transmit`.
+
+use crate::base::counters::DropReason;
+use crate::base::socket::{Readiness, SocketError};
+use crate::base::time::Duration;
+use crate::wire::tcp::Flags;
+
+use super::reassembly::Reassembly;
+use super::segment::Segment;
+use super::state::State;
+use super::tcb::{Env, Tcb};
+use super::timers::Timer;
+
+/// A timestamp older than this says nothing about order any more (RFC 7323 §5.5).
+const TIMESTAMP_LIFETIME: Duration = Duration::from_secs(24 * 24 * 3600);
+
+/// How a segment ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Taken.
+    Done,
+    /// Dropped, for a reason to be counted.
+    Drop(DropReason),
+    /// Dropped and answered with a RST made from it.
+    Reset(DropReason),
+    /// The connection is over and its peer must be told: RST at SND.NXT.
+    Abort(DropReason),
+}
+
+/// Go on with the next step, or end with a verdict.
+type Step = Result<(), Verdict>;
+
+impl Tcb {
+    /// Takes a segment in, whatever the state.
+    pub fn receive(&mut self, segment: Segment, env: &mut Env) -> Verdict {
+        let outcome = match self.state {
+            State::Closed | State::Listen | State::TimeWait => Err(Verdict::Reset(DropReason::TcpNoSocket)),
+            State::SynSent => self.arrives_in_syn_sent(segment, env),
+            _ => self.arrives(segment, env),
+        };
+        outcome.err().unwrap_or(Verdict::Done)
+    }
+
+    fn arrives(&mut self, mut segment: Segment, env: &mut Env) -> Step {
+        self.check_sequence(&segment, env)?;
+        self.check_rst(&segment, env)?;
+        self.check_syn(&segment, env)?;
+        self.check_ack(&segment, env)?;
+        self.take_text_and_fin(&mut segment, env)
+    }
+
+    /// First: sequence number and timestamp.
+    fn check_sequence(&mut self, segment: &Segment, env: &mut Env) -> Step {
+        if self.state == State::SynReceived && segment.has(Flags::SYN) && segment.seq() == self.rcv.irs {
+            // The peer did not get our SYN-ACK.
+            self.syn_due = true;
+            return Err(Verdict::Done);
+        }
+        self.check_timestamp(segment, env)?;
+        if self.is_acceptable(segment) {
+            return Ok(());
+        }
+        self.acknowledge_unacceptable(segment, env);
+        Err(Verdict::Drop(DropReason::TcpOutOfWindow))
+    }
+
+    /// The test of RFC 9293 §3.4, with two allowances: an empty segment may stand at the right edge (a peer that filled the
+    /// window acknowledges from there), and with a window of zero the next byte's ACK and RST still count (MUST-66).
+    fn is_acceptable(&self, segment: &Segment) -> bool {
+        let (seq, end) = (segment.seq(), segment.end());
+        if segment.len() == 0 {
+            return seq.at_or_after(self.rcv.nxt) && seq.at_or_before(self.rcv.nxt + self.rcv.wnd());
+        }
+        if self.rcv.wnd() == 0 {
+            return seq == self.rcv.nxt;
+        }
+        end.after(self.rcv.nxt) && seq.before(self.rcv.adv)
+    }
+
+    /// An unacceptable segment is answered with an ACK, a RST never. Answers to segments with data are not limited: lost
+    /// acknowledgements are repaired by them; those to empty ones are (policy 19).
+    fn acknowledge_unacceptable(&mut self, segment: &Segment, env: &mut Env) {
+        if segment.has(Flags::RST) {
+            return;
+        }
+        if segment.len() > 0 && !segment.has(Flags::SYN) {
+            self.ack.at_once();
+        } else {
+            self.challenge(env);
+        }
+    }
+
+    /// PAWS (RFC 7323 §5.3, R1) and TS.Recent (§4.3).
+    fn check_timestamp(&mut self, segment: &Segment, env: &mut Env) -> Step {
+        let Some(ts) = segment.header.options.timestamps.filter(|_| self.agreed.timestamps) else {
+            return Ok(());
+        };
+        let older = (ts.val.wrapping_sub(self.ts.recent) as i32) < 0;
+        if older && env.now.since(self.ts.recent_at) < TIMESTAMP_LIFETIME {
+            if segment.has(Flags::RST) {
+                return Ok(());
+            }
+            self.acknowledge_unacceptable(segment, env);
+            return Err(Verdict::Drop(DropReason::TcpPaws));
+        }
+        // Only a segment that covers the last acknowledgement sent moves TS.Recent (hostile case T12).
+        if segment.seq().at_or_before(self.ts.last_ack_sent) && self.is_acceptable(segment) {
+            self.ts.recent = ts.val;
+            self.ts.recent_at = env.now;
+        }
+        Ok(())
+    }
+
+    /// Second: RST. Only the exact number resets; another in the window draws a challenge ACK (RFC 5961 §3.2).
+    fn check_rst(&mut self, segment: &Segment, env: &mut Env) -> Step {
+        if !segment.has(Flags::RST) {
+            return Ok(());
+        }
+        if segment.seq() != self.rcv.nxt {
+            self.challenge(env);
+            return Err(Verdict::Drop(DropReason::TcpRst));
+        }
+        env.counters.tcp_rst_in += 1;
+        let error = match self.state {
+            State::SynReceived => Some(SocketError::ConnectionRefused),
+            // Both directions are closed already: nothing is lost.
+            State::Closing | State::LastAck => None,
+            _ => Some(SocketError::ConnectionReset),
+        };
+        self.die(error);
+        Err(Verdict::Done)
+    }
+
+    /// Fourth: SYN. In a synchronized state it draws a challenge ACK, whatever its number (RFC 5961 §4.2).
+    fn check_syn(&mut self, segment: &Segment, env: &mut Env) -> Step {
+        if !segment.has(Flags::SYN) {
+            return Ok(());
+        }
+        self.challenge(env);
+        Err(Verdict::Drop(DropReason::TcpFlags))
+    }
+
+    /// Fifth: ACK.
+    fn check_ack(&mut self, segment: &Segment, env: &mut Env) -> Step {
+        if !segment.has(Flags::ACK) {
+            return Err(Verdict::Drop(DropReason::TcpFlags));
+        }
+        let ack = segment.ack();
+        if self.state == State::SynReceived {
+            if ack != self.snd.iss + 1 {
+                return Err(Verdict::Reset(DropReason::TcpBadAck));
+            }
+            self.establish(segment, env);
+        }
+        // RFC 5961 §5.2: what acknowledges the future, or a past older than the largest window, is answered and dropped.
+        let oldest = self.snd.una - self.snd.max_wnd;
+        if ack.after(self.snd.nxt) || ack.before(oldest) {
+            self.challenge(env);
+            return Err(Verdict::Drop(DropReason::TcpBadAck));
+        }
+        self.probes = 0;
+        if ack.after(self.snd.una) {
+            self.advance_una(segment, env);
+        } else if self.is_duplicate_ack(segment) {
+            self.on_duplicate_ack(env);
+        }
+        if ack.at_or_after(self.snd.una) {
+            self.update_window(segment);
+        }
+        self.closing_ack(env)
+    }
+
+    /// RFC 5681 §2: data is outstanding, the segment carries none, and neither number nor window moves.
+    fn is_duplicate_ack(&self, segment: &Segment) -> bool {
+        segment.ack() == self.snd.una
+            && segment.len() == 0
+            && !self.sent.is_empty()
+            && u32::from(segment.header.window) << self.agreed.snd_shift == self.snd.wnd
+    }
+
+    /// New data is acknowledged: SND.UNA moves on.
+    fn advance_una(&mut self, segment: &Segment, env: &mut Env) {
+        let ack = segment.ack();
+        let flight = self.in_flight();
+        let fin = self.snd.fin.is_some_and(|fin| ack.after(fin));
+        let bytes = ack.since(self.snd.una) - u32::from(fin);
+        let acked = self.sent.acknowledge(ack);
+        self.send_queue.acknowledge(bytes as usize);
+        self.snd.una = ack;
+        if self.snd.small.before(ack) {
+            self.snd.small = ack;
+        }
+        self.retries = 0;
+        self.measure(acked.sent_at, segment.header.options.timestamps.map(|ts| ts.ecr), env.now);
+        self.on_new_ack(bytes, flight, env);
+        self.arm_retransmit(env);
+        self.tell_room(env);
+    }
+
+    /// A writer that found the queue full is told when a quarter of it is free.
+    pub fn tell_room(&mut self, env: &Env) {
+        let limit = env.config.send_buffer;
+        if self.wants_room && self.send_queue.len() <= limit - limit.div_ceil(4).min(limit) {
+            self.wants_room = false;
+            self.events |= Readiness::OUT;
+        }
+    }
+
+    /// The peer's window, from segments in order of SND.WL1 and SND.WL2 only; unsigned (MUST-1).
+    fn update_window(&mut self, segment: &Segment) {
+        let (seq, ack) = (segment.seq(), segment.ack());
+        if self.snd.wl1.before(seq) || (self.snd.wl1 == seq && self.snd.wl2.at_or_before(ack)) {
+            self.snd.wnd = u32::from(segment.header.window) << self.agreed.snd_shift;
+            self.snd.max_wnd = self.snd.max_wnd.max(self.snd.wnd);
+            self.snd.wl1 = seq;
+            self.snd.wl2 = ack;
+        }
+    }
+
+    /// What the acknowledgement of our FIN means to each closing state.
+    fn closing_ack(&mut self, env: &mut Env) -> Step {
+        if !self.fin_acked() {
+            return Ok(());
+        }
+        match self.state {
+            State::FinWait1 => {
+                self.enter(State::FinWait2);
+                if self.orphan {
+                    self.deadlines.set(Timer::FinWait2, env.now + env.config.fin_wait_2_timeout);
+                }
+            }
+            State::Closing => self.enter(State::TimeWait),
+            State::LastAck => {
+                self.die(None);
+                return Err(Verdict::Done);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Seventh and eighth: text and FIN.
+    pub fn take_text_and_fin(&mut self, segment: &mut Segment, env: &mut Env) -> Step {
+        if segment.len() == 0 || !self.state.receives_data() {
+            return Ok(());
+        }
+        let limit = if segment.end().after(self.rcv.adv) { self.rcv.adv } else { segment.end() };
+        if limit != segment.end() {
+            // Beyond the window: the peer is told where it ends.
+            self.ack.at_once();
+            segment.trim_back(limit);
+        }
+        if segment.seq().before(self.rcv.nxt) {
+            // A partial duplicate: its sender missed an acknowledgement.
+            self.ack.at_once();
+            segment.trim_front(self.rcv.nxt);
+        }
+        if segment.has(Flags::FIN) {
+            self.rcv.fin = Some(segment.end() - 1);
+        }
+        self.take_text(segment, env)?;
+        if self.rcv.fin == Some(self.rcv.nxt) {
+            self.take_fin();
+        }
+        Ok(())
+    }
+
+    fn take_text(&mut self, segment: &mut Segment, env: &mut Env) -> Step {
+        if segment.payload.is_empty() {
+            return Ok(());
+        }
+        env.counters.tcp_in_data += 1;
+        env.counters.tcp_in_bytes += segment.payload.len() as u64;
+        if self.orphan {
+            // Nobody will ever read it: RFC 9293 §3.6.1, half-duplex close (MAY-1, SHLD-3).
+            return Err(Verdict::Abort(DropReason::TcpAfterClose));
+        }
+        if segment.seq() == self.rcv.nxt {
+            let len = segment.payload.len();
+            let per_segment = len.min(usize::from(self.agreed.advertised_mss));
+            self.deliver(std::mem::take(&mut segment.payload));
+            self.ack.on_data(len, per_segment);
+            self.fill_holes();
+            return Ok(());
+        }
+        // A gap: the peer learns of it at once (RFC 5681 §4.2).
+        self.ack.at_once();
+        let offset = self.rcv.offset + u64::from(segment.seq().since(self.rcv.nxt));
+        let payload = std::mem::take(&mut segment.payload);
+        let queue = self.reassembly.get_or_insert_with(|| Box::new(Reassembly::default()));
+        if !queue.insert(offset, payload, env.config.receive_buffer) {
+            env.counters.drop(DropReason::TcpReassemblyFull);
+        }
+        Ok(())
+    }
+
+    /// In-order bytes for the application.
+    fn deliver(&mut self, payload: crate::base::buffer::Slice) {
+        self.rcv.nxt += payload.len() as u32;
+        self.rcv.offset += payload.len() as u64;
+        self.events |= Readiness::IN;
+        if !self.read_closed {
+            self.receive_queue.push(payload);
+        }
+    }
+
+    /// What waited behind the gap that was just filled.
+    fn fill_holes(&mut self) {
+        let Some(mut queue) = self.reassembly.take() else { return };
+        self.ack.at_once();
+        queue.remove_below(self.rcv.offset);
+        while let Some(payload) = queue.take(self.rcv.offset) {
+            self.deliver(payload);
+        }
+        if !queue.is_empty() {
+            self.reassembly = Some(queue);
+        }
+    }
+
+    fn take_fin(&mut self) {
+        self.rcv.nxt += 1;
+        self.rcv.fin = None;
+        self.rcv.adv = self.rcv.adv.latest(self.rcv.nxt);
+        self.ack.at_once();
+        self.events |= Readiness::IN | Readiness::RDHUP;
+        match self.state {
+            State::Established => self.enter(State::CloseWait),
+            State::FinWait1 => self.enter(State::Closing),
+            State::FinWait2 => self.enter(State::TimeWait),
+            _ => {}
+        }
+    }
+
+    /// A challenge ACK (RFC 5961), limited per connection.
+    pub fn challenge(&mut self, env: &mut Env) {
+        if self.ack.challenge(env.now) {
+            env.counters.tcp_challenge_acks += 1;
+        } else {
+            env.counters.tcp_challenge_acks_limited += 1;
+        }
+    }
+
+    /// Our SYN is acknowledged: ESTABLISHED, with the first window and the first round trip.
+    pub fn establish(&mut self, segment: &Segment, env: &mut Env) {
+        let sent_once = self.retries == 0;
+        self.rtt.syn_retransmitted = !sent_once;
+        self.rtt.backoff = 0;
+        self.retries = 0;
+        self.syn_due = false;
+        self.deadlines.clear(Timer::Retransmit);
+        self.snd.una = self.snd.iss + 1;
+        self.recovery.restart(self.snd.una);
+        let scaled = if segment.has(Flags::SYN) { 0 } else { self.agreed.snd_shift };
+        self.snd.wnd = u32::from(segment.header.window) << scaled;
+        self.snd.max_wnd = self.snd.wnd;
+        self.snd.wl1 = segment.seq();
+        self.snd.wl2 = segment.ack();
+        let syn_sent_at = sent_once.then_some(self.syn_sent_at);
+        self.measure(syn_sent_at, segment.header.options.timestamps.map(|ts| ts.ecr), env.now);
+        self.enter(State::Established);
+        self.events |= Readiness::OUT;
+    }
+}

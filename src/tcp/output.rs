@@ -1,0 +1,271 @@
+//! What to send next (RFC 9293 §3.8): SYN, lost data, new data with its FIN, a window probe, a plain ACK; in that order.
+//! Nagle's algorithm and both silly-window rules are here. Up to 64 KiB leave in one frame where the device can segment.
+
+use smallvec::SmallVec;
+
+use crate::base::buffer::Slice;
+use crate::ip::output::{MAX_PACKET, header_len};
+use crate::wire::packet::Frame;
+use crate::wire::seq::SeqNum;
+use crate::wire::tcp::{Flags, MIN_HEADER, Options, TIMESTAMP_LEN, TcpHeader};
+
+use super::congestion::Algorithm;
+use super::frame;
+use super::recovery::Phase;
+use super::state::State;
+use super::tcb::{Env, Tcb, initial_window};
+use super::timers::Timer;
+
+impl Tcb {
+    /// The next frame of this connection; `None` when there is nothing to send or nothing may be sent.
+    pub fn poll_transmit(&mut self, env: &mut Env) -> Option<Frame> {
+        if self.state == State::Closed {
+            return None;
+        }
+        if self.syn_due {
+            return Some(self.send_syn(env));
+        }
+        let frame = if self.state.is_synchronized() {
+            self.retransmit(env).or_else(|| self.send_new(env))
+        } else {
+            None
+        };
+        let frame = frame.or_else(|| self.send_probe(env)).or_else(|| self.send_ack(env));
+        if frame.is_none() {
+            self.rest(env);
+        }
+        frame
+    }
+
+    /// SYN in SYN-SENT, SYN-ACK in SYN-RECEIVED (policy 1).
+    fn send_syn(&mut self, env: &mut Env) -> Frame {
+        self.syn_due = false;
+        if self.retries == 0 {
+            self.syn_sent_at = env.now;
+        } else {
+            env.counters.tcp_retransmits += 1;
+        }
+        self.arm_syn(env);
+        let answers = self.state == State::SynReceived;
+        let config = env.config;
+        let scaling =
+            config.window_scaling && (!answers || self.agreed.rcv_shift > 0 || self.agreed.snd_shift > 0);
+        let timestamps = if answers { self.agreed.timestamps } else { config.timestamps };
+        let options = Options {
+            mss: Some(self.agreed.advertised_mss),
+            window_scale: scaling.then_some(super::tcb::window_shift(config)),
+            sack_permitted: if answers { self.agreed.sack } else { config.sack },
+            timestamps: timestamps
+                .then(|| crate::wire::tcp::Timestamps { val: self.ts_now(env.now), ecr: self.ts.recent }),
+            ..Options::default()
+        };
+        let header = TcpHeader {
+            src_port: self.tuple.local.port,
+            dst_port: self.tuple.remote.port,
+            seq: self.snd.iss,
+            ack: if answers { self.rcv.nxt } else { SeqNum(0) },
+            flags: if answers { Flags::SYN.with(Flags::ACK) } else { Flags::SYN },
+            window: initial_window(config, self.agreed.advertised_mss) as u16,
+            urgent: 0,
+            options,
+        };
+        env.counters.tcp_out += 1;
+        frame::build(&self.tuple, &header, SmallVec::new(), self.agreed.mss, env.capabilities)
+    }
+
+    /// The first lost range again, as much as the congestion window allows. In fast recovery the hole itself always goes
+    /// (RFC 6582 §3.2 step 2), and with nothing under way one segment goes in any case.
+    fn retransmit(&mut self, env: &mut Env) -> Option<Frame> {
+        if self.sent.lost() == 0 {
+            return None;
+        }
+        let (mss, in_flight) = (self.mss(), self.in_flight());
+        let room = self.congestion.window().saturating_sub(in_flight) / mss * mss;
+        let forced = in_flight == 0 || self.recovery.phase == Phase::FastRecovery;
+        let max = if forced { room.max(mss) } else { room };
+        if max == 0 {
+            return None;
+        }
+        let max = max.min(self.super_segment(env));
+        let (start, end) = self.sent.retransmit(max, env.now)?;
+        env.counters.tcp_retransmits += 1;
+        if self.deadlines.get(Timer::Retransmit).is_none() {
+            self.arm_retransmit(env);
+        }
+        let fin = self.snd.fin.is_some_and(|fin| fin.before(end));
+        Some(self.send_range(start, end, fin, env))
+    }
+
+    /// New data, and the FIN behind the last of it.
+    fn send_new(&mut self, env: &mut Env) -> Option<Frame> {
+        let unsent = self.unsent();
+        let fin_due = self.state.fin_pending() && self.snd.fin.is_none();
+        if unsent == 0 && !fin_due {
+            return None;
+        }
+        let window = (self.snd.una + self.snd.wnd).offset_from(self.snd.nxt).max(0) as u32;
+        let congestion = self.congestion.window().saturating_sub(self.in_flight());
+        let len = self.how_much(unsent, window, congestion, fin_due, env)?;
+        let fin = fin_due && len == unsent && window > len;
+        if len == 0 && !fin {
+            return None;
+        }
+        self.override_due = false;
+        self.probe_backoff = 0;
+        self.deadlines.clear(Timer::Probe);
+        let start = self.snd.nxt;
+        let end = start + len + u32::from(fin);
+        self.snd.nxt = end;
+        if fin {
+            self.snd.fin = Some(end - 1);
+        }
+        if len % self.mss() != 0 {
+            self.snd.small = end;
+        }
+        self.sent.push(start, end, env.now);
+        if self.deadlines.get(Timer::Retransmit).is_none() {
+            self.arm_retransmit(env);
+        }
+        Some(self.send_range(start, end, fin, env))
+    }
+
+    /// How many bytes of new data go now: whole segments, and a short one only where the silly-window rule (RFC 9293
+    /// §3.8.6.2.1, MUST-38) and Nagle (§3.7.4) allow it. `None`: wait.
+    fn how_much(&self, unsent: u32, window: u32, congestion: u32, fin: bool, env: &Env) -> Option<u32> {
+        let mss = self.mss();
+        let len = unsent.min(window).min(congestion).min(self.super_segment(env));
+        let tail = len % mss;
+        let everything = len == unsent;
+        // Minshall: a short segment waits only for the acknowledgement of another short one.
+        let nagle = self.nodelay || fin || self.snd.small.at_or_before(self.snd.una);
+        if tail == 0 || (everything && nagle) {
+            return Some(len);
+        }
+        if len > mss {
+            return Some(len - tail);
+        }
+        // Less than a segment: half of the largest window the peer ever had, or the override timer (§3.8.6.2.1 (3), (4)).
+        let window_limited = len == window && !everything;
+        (window_limited && (len >= self.snd.max_wnd / 2 || self.override_due)).then_some(len)
+    }
+
+    /// The largest payload for one frame, whole segments (tun facts: up to 65,535 bytes of IP packet).
+    fn super_segment(&self, env: &Env) -> u32 {
+        let mss = self.mss();
+        if !env.capabilities.tcp_segmentation {
+            return mss;
+        }
+        let options = if self.agreed.timestamps { TIMESTAMP_LEN } else { 0 } + self.sack_room();
+        let room = (MAX_PACKET - header_len(self.tuple.remote.addr) - MIN_HEADER - options) as u32;
+        (room / mss * mss).max(mss)
+    }
+
+    /// Bytes that SACK blocks take in a segment sent now.
+    fn sack_room(&self) -> usize {
+        if self.reassembly.is_some() && self.agreed.sack { 28 } else { 0 }
+    }
+
+    fn send_range(&mut self, start: SeqNum, end: SeqNum, fin: bool, env: &mut Env) -> Frame {
+        let data_end = if fin { end - 1 } else { end };
+        let len = data_end.since(start) as usize;
+        let offset = start.since(self.data_start()) as usize;
+        let payload = self.send_queue.slices(offset, len);
+        let mut flags = Flags::ACK;
+        // PSH on the last byte written (policy 13; MUST-60, MUST-61).
+        if len > 0 && data_end == self.data_end() {
+            flags = flags.with(Flags::PSH);
+        }
+        if fin {
+            flags = flags.with(Flags::FIN);
+        }
+        if len > 0 {
+            env.counters.tcp_out_data += 1;
+            env.counters.tcp_out_bytes += len as u64;
+        }
+        self.emit(start, flags, payload, env)
+    }
+
+    /// An empty segment at SND.UNA − 1: out of the peer's window, so that it must answer (policy 15; MUST-36).
+    fn send_probe(&mut self, env: &mut Env) -> Option<Frame> {
+        std::mem::take(&mut self.probe_due)
+            .then(|| self.emit(self.snd.una - 1, Flags::ACK, SmallVec::new(), env))
+    }
+
+    fn send_ack(&mut self, env: &mut Env) -> Option<Frame> {
+        (self.ack.is_due() && self.state != State::SynSent)
+            .then(|| self.emit(self.snd.nxt, Flags::ACK, SmallVec::new(), env))
+    }
+
+    /// Nothing more to send now: what waits gets its timer.
+    fn rest(&mut self, env: &Env) {
+        if self.ack.may_wait() && self.deadlines.get(Timer::DelayedAck).is_none() {
+            self.deadlines.set(Timer::DelayedAck, env.now + env.config.delayed_ack);
+        }
+        // With nothing under way only the peer's window can hold back what is queued (SHLD-29: first probe after one RTO).
+        let waits = self.unsent() > 0 || (self.state.fin_pending() && self.snd.fin.is_none());
+        if waits && self.sent.is_empty() && self.state.is_synchronized() {
+            if self.deadlines.get(Timer::Probe).is_none() {
+                self.arm_probe(env);
+            }
+        } else {
+            self.deadlines.clear(Timer::Probe);
+        }
+    }
+
+    /// Every segment after the handshake: acknowledgement, window, timestamps, SACK blocks.
+    fn emit(&mut self, seq: SeqNum, flags: Flags, payload: SmallVec<[Slice; 4]>, env: &mut Env) -> Frame {
+        let window = self.select_window(env);
+        let options =
+            Options { timestamps: self.timestamps(env.now), sack: self.sack_blocks(), ..Options::default() };
+        let header = TcpHeader {
+            src_port: self.tuple.local.port,
+            dst_port: self.tuple.remote.port,
+            seq,
+            ack: self.rcv.nxt,
+            flags,
+            window,
+            urgent: 0,
+            options,
+        };
+        self.ack.sent();
+        self.ts.last_ack_sent = self.rcv.nxt;
+        self.deadlines.clear(Timer::DelayedAck);
+        env.counters.tcp_out += 1;
+        frame::build(&self.tuple, &header, payload, self.agreed.mss, env.capabilities)
+    }
+
+    /// The window field. The right edge moves only by a worthwhile step (RFC 9293 §3.8.6.2.2, MUST-39) and never back.
+    fn select_window(&mut self, env: &Env) -> u16 {
+        let (free, offered) = (self.free_window(env.config), self.rcv.wnd());
+        let window = if free >= offered.saturating_add(self.window_step(env)) { free } else { offered };
+        let shift = self.agreed.rcv_shift;
+        let field = window.div_ceil(1 << shift).min(u32::from(u16::MAX));
+        self.rcv.adv = self.rcv.adv.latest(self.rcv.nxt + (field << shift));
+        // The edge may lie beyond what this field can say (an unscaled window that was read empty): offer what fits.
+        field as u16
+    }
+
+    /// The least by which the window's right edge moves: one segment, or half of a small buffer.
+    fn window_step(&self, env: &Env) -> u32 {
+        u32::from(self.agreed.advertised_mss).min((env.config.receive_buffer / 4) as u32).max(1)
+    }
+
+    /// The application has read: a window that at least doubled is announced (a lost update is repaired by the peer's probe).
+    pub fn after_read(&mut self, env: &Env) {
+        let (free, offered) = (self.free_window(env.config), self.rcv.wnd());
+        let worthwhile = free >= offered.saturating_add(self.window_step(env)) && free / 2 >= offered;
+        if worthwhile && self.state.receives_data() {
+            self.ack.at_once();
+        }
+    }
+
+    /// The blocks to report: the newest first (RFC 2018 §4).
+    fn sack_blocks(&self) -> crate::wire::tcp::SackBlocks {
+        let Some(queue) = self.reassembly.as_ref().filter(|_| self.agreed.sack) else {
+            return SmallVec::new();
+        };
+        let most = if self.agreed.timestamps { 3 } else { 4 };
+        let seq = |offset: u64| self.rcv.nxt + (offset - self.rcv.offset) as u32;
+        queue.blocks(most).map(|range| (seq(range.start), seq(range.end))).collect()
+    }
+}

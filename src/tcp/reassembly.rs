@@ -1,0 +1,184 @@
+//! Out-of-order segments that wait for a gap to fill (SHLD-31), and the SACK blocks that tell the peer of them (RFC 2018).
+//! Bounded in ranges and memory (hostile case M1): what lies farthest ahead is dropped first.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use crate::base::buffer::{Buffer, Slice};
+use crate::base::ranges::RangeSet;
+
+/// Disjoint ranges kept at most; a hole per range is what an honest burst of losses leaves, not more.
+pub const MAX_RANGES: usize = 512;
+
+/// Out-of-order payloads by stream offset: bytes behind the first byte of the stream.
+#[derive(Debug, Default)]
+pub struct Reassembly {
+    /// Offset to payload; payloads never overlap.
+    payloads: BTreeMap<u64, Slice>,
+    ranges: RangeSet,
+    /// Offsets inside the ranges that changed last, the newest first (RFC 2018 §4).
+    recent: [u64; 4],
+    memory: usize,
+}
+
+impl Reassembly {
+    /// Stores a payload at `offset`, the parts of it that are new. False if a bound made it drop something.
+    pub fn insert(&mut self, offset: u64, payload: Slice, max_memory: usize) -> bool {
+        if payload.is_empty() {
+            return true;
+        }
+        let whole = offset..offset + payload.len() as u64;
+        let gaps: Vec<Range<u64>> = self.ranges.gaps(whole.clone()).collect();
+        for gap in gaps {
+            let part = payload.slice((gap.start - offset) as usize..(gap.end - offset) as usize);
+            // Copy-break: a small part must not pin the 64 KiB it came in.
+            let part = if part.len() * 2 < part.capacity() { Buffer::copy_of(&part).into() } else { part };
+            self.memory += part.capacity();
+            self.payloads.insert(gap.start, part);
+        }
+        let merged = self.ranges.insert(whole);
+        self.note_recent(merged.start);
+        self.enforce(max_memory)
+    }
+
+    /// Takes the payload that begins at `offset`, if it is there.
+    pub fn take(&mut self, offset: u64) -> Option<Slice> {
+        let payload = self.payloads.remove(&offset)?;
+        self.memory -= payload.capacity();
+        self.ranges.remove_below(offset + payload.len() as u64);
+        Some(payload)
+    }
+
+    /// Forgets what lies before `offset`: it was delivered by other segments. A payload that reaches beyond is cut.
+    pub fn remove_below(&mut self, offset: u64) {
+        while let Some((&start, _)) = self.payloads.first_key_value() {
+            if start >= offset {
+                break;
+            }
+            let Some(payload) = self.payloads.remove(&start) else { break };
+            let len = payload.len();
+            if start + len as u64 > offset {
+                self.payloads.insert(offset, payload.slice((offset - start) as usize..len));
+            } else {
+                self.memory -= payload.capacity();
+            }
+        }
+        self.ranges.remove_below(offset);
+    }
+
+    /// The ranges held, the one that changed last first, at most `max`.
+    pub fn blocks(&self, max: usize) -> impl Iterator<Item = Range<u64>> + '_ {
+        let recent = self.recent.iter().filter_map(|&offset| self.ranges.find(offset));
+        let mut seen: smallvec::SmallVec<[u64; 8]> = smallvec::SmallVec::new();
+        recent
+            .chain(self.ranges.iter())
+            .filter(move |range| {
+                let new = !seen.contains(&range.start);
+                seen.push(range.start);
+                new
+            })
+            .take(max)
+    }
+
+    /// Bytes of memory held.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// True if no segment waits.
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    fn note_recent(&mut self, start: u64) {
+        let at = self.recent.iter().position(|&offset| offset == start).unwrap_or(self.recent.len() - 1);
+        self.recent[..=at].rotate_right(1);
+        self.recent[0] = start;
+    }
+
+    fn enforce(&mut self, max_memory: usize) -> bool {
+        let mut kept = true;
+        while self.ranges.len() > MAX_RANGES || self.memory > max_memory {
+            let Some((_, payload)) = self.payloads.pop_last() else { break };
+            self.memory -= payload.capacity();
+            self.rebuild_last(payload.len() as u64);
+            kept = false;
+        }
+        kept
+    }
+
+    /// Shortens the last range by the payload that was dropped from its end.
+    fn rebuild_last(&mut self, dropped: u64) {
+        if let Some(last) = self.ranges.last() {
+            self.ranges.remove_above(last.end - dropped);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn payload(range: Range<u64>) -> Slice {
+        Buffer::copy_of(&range.map(|i| i as u8).collect::<Vec<_>>()).into()
+    }
+
+    /// RFC 2018 §4: the first block holds the segment that caused the ACK, then the blocks reported most recently.
+    #[test]
+    fn the_newest_block_comes_first() {
+        let mut queue = Reassembly::default();
+        for start in [100, 200, 300] {
+            queue.insert(start, payload(start..start + 10), 1 << 20);
+        }
+        assert_eq!(queue.blocks(4).collect::<Vec<_>>(), [300..310, 200..210, 100..110]);
+        queue.insert(110, payload(110..120), 1 << 20);
+        assert_eq!(queue.blocks(2).collect::<Vec<_>>(), [100..120, 300..310]);
+    }
+
+    /// Hostile case M1: one byte at every second place, in reverse order, stays within the bounds.
+    #[test]
+    fn alternating_bytes_stay_within_ranges_and_memory() {
+        let mut queue = Reassembly::default();
+        let dropped =
+            (0..5_000u64).rev().filter(|i| !queue.insert(i * 2 + 1, payload(1..2), 1 << 20)).count();
+        assert!(dropped > 0 && queue.ranges.len() <= MAX_RANGES && queue.memory() <= 1 << 20);
+        assert_eq!(queue.blocks(1).next(), Some(1..2), "the nearest are kept");
+    }
+
+    proptest! {
+        /// Whatever the order, overlap and repetition: what comes out is a prefix of the stream, each byte once.
+        #[test]
+        fn segments_in_any_order_come_out_in_order(mut cuts in prop::collection::vec((0u64..400, 1u64..60), 1..60)) {
+            let mut queue = Reassembly::default();
+            let (mut next, mut out) = (0, Vec::new());
+            cuts.push((0, 1));
+            for (start, len) in cuts {
+                if start + len > next {
+                    let start = start.max(next);
+                    let len = len.min(400);
+                    queue.insert(start, payload(start..start + len), 1 << 20);
+                }
+                while let Some(slice) = queue.take(next) {
+                    out.extend_from_slice(&slice);
+                    next += slice.len() as u64;
+                }
+            }
+            prop_assert_eq!(out, (0..next).map(|i| i as u8).collect::<Vec<_>>());
+            prop_assert_eq!(queue.memory(), queue.payloads.values().map(Slice::capacity).sum::<usize>());
+            let held: u64 = queue.ranges.iter().map(|range| range.end - range.start).sum();
+            prop_assert_eq!(held, queue.payloads.values().map(|payload| payload.len() as u64).sum::<u64>());
+        }
+
+        #[test]
+        fn forgetting_a_prefix_keeps_the_rest(starts in prop::collection::vec(0u64..200, 1..20), bound in 0u64..220) {
+            let mut queue = Reassembly::default();
+            starts.iter().for_each(|&start| { queue.insert(start, payload(start..start + 7), 1 << 20); });
+            let before: Vec<u64> = queue.ranges.iter().flatten().filter(|&i| i >= bound).collect();
+            queue.remove_below(bound);
+            prop_assert_eq!(queue.ranges.iter().flatten().collect::<Vec<_>>(), before);
+            let held: u64 = queue.payloads.values().map(|payload| payload.len() as u64).sum();
+            prop_assert_eq!(held, queue.ranges.iter().map(|range| range.end - range.start).sum::<u64>());
+        }
+    }
+}

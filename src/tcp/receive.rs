@@ -1,0 +1,217 @@
+//! The receive queue: in-order bytes that the application has not read, as ranges of the buffers they came in. Small payloads
+//! are packed together (copy-break), so that tiny segments cannot pin a large buffer each.
+
+use std::collections::VecDeque;
+
+use crate::base::buffer::{Buffer, SMALL, Slice};
+
+/// Received bytes in order.
+#[derive(Debug, Default)]
+pub struct ReceiveQueue {
+    chunks: VecDeque<Chunk>,
+    len: usize,
+    memory: usize,
+}
+
+#[derive(Debug)]
+enum Chunk {
+    /// A buffer of our own that small payloads are copied into; the first `read` bytes are gone.
+    Packed { buffer: Buffer, read: usize },
+    /// A payload in the buffer it came in.
+    Whole(Slice),
+}
+
+impl Chunk {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Chunk::Packed { buffer, read } => &buffer.written()[*read..],
+            Chunk::Whole(slice) => slice,
+        }
+    }
+
+    fn capacity(&self) -> usize {
+        match self {
+            Chunk::Packed { buffer, .. } => buffer.capacity(),
+            Chunk::Whole(slice) => slice.capacity(),
+        }
+    }
+}
+
+impl ReceiveQueue {
+    /// Bytes that wait to be read.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True if nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bytes of memory held by the buffers behind them.
+    pub fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Appends a payload: kept as it is if it fills half of its buffer, else copied behind its predecessors.
+    pub fn push(&mut self, payload: Slice) {
+        self.len += payload.len();
+        if payload.len() * 2 >= payload.capacity() {
+            self.memory += payload.capacity();
+            self.chunks.push_back(Chunk::Whole(payload));
+            return;
+        }
+        let mut rest = &payload[..];
+        while !rest.is_empty() {
+            let taken = self.tail(rest.len()).append(rest);
+            rest = &rest[taken..];
+        }
+    }
+
+    /// A packing buffer that can take at least one byte.
+    fn tail(&mut self, ahead: usize) -> &mut Buffer {
+        let writable = match self.chunks.back_mut() {
+            Some(Chunk::Packed { buffer, .. }) => buffer.is_writable(),
+            _ => false,
+        };
+        if !writable {
+            let busy = self.len > 4 * SMALL;
+            let buffer = if busy { Buffer::large() } else { Buffer::for_len(ahead) };
+            self.memory += buffer.capacity();
+            self.chunks.push_back(Chunk::Packed { buffer, read: 0 });
+        }
+        match self.chunks.back_mut() {
+            Some(Chunk::Packed { buffer, .. }) => buffer,
+            _ => unreachable!("a packing buffer was just put at the end"),
+        }
+    }
+
+    /// Copies bytes from the front and leaves them; returns how many.
+    pub fn peek(&self, into: &mut [u8]) -> usize {
+        let mut copied = 0;
+        for chunk in &self.chunks {
+            let bytes = chunk.bytes();
+            let len = bytes.len().min(into.len() - copied);
+            into[copied..copied + len].copy_from_slice(&bytes[..len]);
+            copied += len;
+            if copied == into.len() {
+                break;
+            }
+        }
+        copied
+    }
+
+    /// Copies bytes from the front and takes them away; returns how many.
+    pub fn read(&mut self, into: &mut [u8]) -> usize {
+        let copied = self.peek(into);
+        self.consume(copied);
+        copied
+    }
+
+    /// Takes the first range away without a copy; empty if nothing waits.
+    pub fn take(&mut self) -> Option<Slice> {
+        let chunk = self.chunks.pop_front()?;
+        self.memory -= chunk.capacity();
+        let slice = match chunk {
+            Chunk::Packed { buffer, read } => {
+                let len = buffer.written().len();
+                Slice::from(buffer).slice(read..len)
+            }
+            Chunk::Whole(slice) => slice,
+        };
+        self.len -= slice.len();
+        self.release_if_empty();
+        Some(slice)
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        *self = ReceiveQueue::default();
+    }
+
+    fn consume(&mut self, mut count: usize) {
+        self.len -= count;
+        while let Some(chunk) = self.chunks.front_mut() {
+            let available = chunk.bytes().len();
+            if count < available {
+                match chunk {
+                    Chunk::Packed { read, .. } => *read += count,
+                    Chunk::Whole(slice) => *slice = slice.slice(count..available),
+                }
+                break;
+            }
+            count -= available;
+            self.memory -= chunk.capacity();
+            self.chunks.pop_front();
+        }
+        self.release_if_empty();
+    }
+
+    /// An idle connection keeps no buffer, not even the queue's own.
+    fn release_if_empty(&mut self) {
+        if self.chunks.is_empty() {
+            self.chunks = VecDeque::new();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::buffer::LARGE;
+    use proptest::prelude::*;
+
+    fn whole(len: usize) -> Slice {
+        let mut buffer = Buffer::large();
+        buffer.append(&vec![7; len]);
+        buffer.into()
+    }
+
+    /// A super-segment stays in the buffer it came in; a thousand single bytes share one small buffer.
+    #[test]
+    fn large_payloads_are_kept_and_small_ones_are_packed() {
+        let mut queue = ReceiveQueue::default();
+        queue.push(whole(60_000));
+        assert_eq!(queue.memory(), LARGE);
+        let mut tiny = ReceiveQueue::default();
+        (0..1000).for_each(|_| tiny.push(whole(1)));
+        assert_eq!((tiny.len(), tiny.memory()), (1000, SMALL));
+    }
+
+    #[test]
+    fn a_queue_that_was_read_holds_nothing() {
+        let mut queue = ReceiveQueue::default();
+        queue.push(whole(100));
+        queue.push(whole(50_000));
+        assert_eq!(queue.take().map(|slice| slice.len()), Some(100));
+        assert_eq!(queue.read(&mut [0; 60_000]), 50_000);
+        assert_eq!((queue.len(), queue.memory(), queue.chunks.capacity()), (0, 0, 0));
+        assert!(queue.take().is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn the_queue_agrees_with_a_byte_vector(ops in prop::collection::vec((0usize..70_000, 0usize..40_000, 0u8..4), 1..20)) {
+            let (mut queue, mut model) = (ReceiveQueue::default(), VecDeque::new());
+            for (i, (push, read, how)) in ops.into_iter().enumerate() {
+                let bytes: Vec<u8> = (0..push.min(LARGE)).map(|j| (i * 31 + j * 7) as u8).collect();
+                let mut buffer = if how == 0 { Buffer::for_len(bytes.len()) } else { Buffer::large() };
+                buffer.append(&bytes);
+                queue.push(buffer.into());
+                model.extend(&bytes);
+                let got = if how == 1 {
+                    queue.take().map(|slice| slice.to_vec()).unwrap_or_default()
+                } else {
+                    let mut into = vec![0; read];
+                    let n = queue.read(&mut into);
+                    prop_assert_eq!(n, read.min(model.len()));
+                    into[..n].to_vec()
+                };
+                let expected: Vec<u8> = model.drain(..got.len()).collect();
+                prop_assert_eq!(got, expected);
+                prop_assert_eq!(queue.len(), model.len());
+                prop_assert_eq!(queue.memory(), queue.chunks.iter().map(Chunk::capacity).sum::<usize>());
+            }
+        }
+    }
+}

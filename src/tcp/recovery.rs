@@ -1,0 +1,143 @@
+//! Loss recovery by duplicate acknowledgements and by timeout (RFC 5681 §3.2, RFC 6582): what counts as lost, and when the
+//! window is reduced. SACK-based recovery is not here yet.
+
+use crate::base::time::Instant;
+use crate::wire::seq::SeqNum;
+
+use super::congestion::{Ack, Algorithm};
+use super::tcb::{Env, Tcb};
+use super::timers::Timer;
+
+/// Duplicate acknowledgements that mean a loss (RFC 5681 §3.2).
+const DUP_THRESH: u32 = 3;
+
+/// Where a connection stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Phase {
+    /// No loss is being repaired.
+    Open,
+    /// Fast recovery: until RECOVER is acknowledged.
+    FastRecovery,
+    /// After a timeout: everything is sent again, in slow start.
+    Loss,
+}
+
+/// The state of loss recovery.
+#[derive(Clone, Debug)]
+pub struct Recovery {
+    /// Where the connection stands.
+    pub phase: Phase,
+    /// SND.NXT when the phase began: one reduction of the window until this is acknowledged (RFC 6582 §3.2).
+    recover: SeqNum,
+    dup_acks: u32,
+    /// Bytes that duplicate acknowledgements say have left the network.
+    departed: u32,
+}
+
+impl Recovery {
+    /// Nothing lost.
+    pub fn new(iss: SeqNum) -> Self {
+        Recovery { phase: Phase::Open, recover: iss, dup_acks: 0, departed: 0 }
+    }
+
+    /// Nothing lost, and nothing sent before `una` matters.
+    pub fn restart(&mut self, una: SeqNum) {
+        *self = Recovery::new(una);
+    }
+}
+
+impl Tcb {
+    /// Bytes that are under way as far as is known.
+    pub fn in_flight(&self) -> u32 {
+        self.snd
+            .nxt
+            .since(self.snd.una)
+            .saturating_sub(self.sent.lost())
+            .saturating_sub(self.recovery.departed)
+    }
+
+    /// SND.UNA moved on by `acked`, with `flight` bytes under way before.
+    pub fn on_new_ack(&mut self, acked: u32, flight: u32, env: &Env) {
+        let mss = self.mss();
+        let recovered = self.snd.una.at_or_after(self.recovery.recover);
+        match self.recovery.phase {
+            Phase::Open => self.congestion.on_ack(Ack { delivered: acked, flight }, mss, env.now),
+            Phase::Loss => {
+                self.congestion.on_ack(Ack { delivered: acked, flight: flight.max(acked) }, mss, env.now);
+                if recovered {
+                    self.recovery.phase = Phase::Open;
+                }
+            }
+            // RFC 6582 §3.2 step 3, full acknowledgement: the window is ssthresh already.
+            Phase::FastRecovery if recovered => self.recovery.phase = Phase::Open,
+            // Partial acknowledgement: the next hole begins at SND.UNA.
+            Phase::FastRecovery => {
+                self.sent.mark_first_lost(mss);
+                self.recovery.departed = self.recovery.departed.saturating_sub(acked.saturating_sub(mss));
+                return;
+            }
+        }
+        self.recovery.dup_acks = 0;
+        self.recovery.departed = 0;
+    }
+
+    /// A duplicate acknowledgement came (RFC 5681 §2): a segment has left the network behind a hole.
+    pub fn on_duplicate_ack(&mut self, env: &mut Env) {
+        let mss = self.mss();
+        let outstanding = self.snd.nxt.since(self.snd.una);
+        self.recovery.dup_acks = self.recovery.dup_acks.saturating_add(1);
+        // More segments cannot have left than were sent behind the hole (hostile case M8: spoofed duplicates).
+        let most = outstanding.saturating_sub(self.sent.lost()).saturating_sub(mss);
+        self.recovery.departed = (self.recovery.departed.saturating_add(mss)).min(most);
+        // RFC 6582 §3.2 step 1: only if the data acknowledged so far includes the last recovery's.
+        let fresh = self.snd.una.at_or_after(self.recovery.recover);
+        if self.recovery.phase == Phase::Open && self.recovery.dup_acks >= DUP_THRESH && fresh {
+            self.recovery.phase = Phase::FastRecovery;
+            self.recovery.recover = self.snd.nxt;
+            self.congestion.on_loss(outstanding, mss, env.now);
+            self.sent.mark_first_lost(mss);
+        }
+    }
+
+    /// The retransmission timer fired: everything under way counts as lost (RFC 6298 §5.4 to §5.6).
+    pub fn on_retransmission_timeout(&mut self, env: &mut Env) {
+        let flight = self.snd.nxt.since(self.snd.una);
+        env.counters.tcp_timeouts += 1;
+        self.congestion.on_timeout(flight, self.mss(), self.retries <= 1, env.now);
+        self.recovery.phase = Phase::Loss;
+        self.recovery.recover = self.snd.nxt;
+        self.recovery.dup_acks = 0;
+        self.recovery.departed = 0;
+        self.sent.mark_all_lost();
+        self.rtt.backoff = self.rtt.backoff.saturating_add(1);
+        self.arm_retransmit(env);
+    }
+
+    /// Starts or restarts the retransmission timer while something is under way (RFC 6298 §5.1 to §5.3).
+    pub fn arm_retransmit(&mut self, env: &Env) {
+        if self.sent.is_empty() && self.state.is_synchronized() {
+            self.deadlines.clear(Timer::Retransmit);
+        } else {
+            self.deadlines.set(Timer::Retransmit, env.now + self.rtt.rto(env.config));
+        }
+    }
+
+    /// A round trip was measured on data acknowledged now: by the record's send time, or by the echoed timestamp where the
+    /// data was sent more than once (RFC 7323 §4.1). Ends the back-off (RFC 6298 §5.7).
+    pub fn measure(&mut self, sent_at: Option<Instant>, echoed: Option<u32>, now: Instant) {
+        let rtt = match (sent_at, echoed) {
+            (Some(sent_at), _) => now.since(sent_at),
+            (None, Some(ecr)) if self.agreed.timestamps => {
+                let elapsed = self.ts_now(now).wrapping_sub(ecr);
+                // An echo from the future or from an hour ago is the peer's mistake, not a measurement.
+                if elapsed > 3_600_000 {
+                    return;
+                }
+                std::time::Duration::from_millis(u64::from(elapsed.max(1)))
+            }
+            _ => return,
+        };
+        self.rtt.sample(rtt);
+        self.rtt.backoff = 0;
+    }
+}

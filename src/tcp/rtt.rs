@@ -1,0 +1,107 @@
+//! Round-trip time and retransmission timeout (RFC 6298), with the floor under the variance term instead of the whole.
+
+use crate::base::time::Duration;
+
+use super::config::TcpConfig;
+
+/// The estimator of RFC 6298 §2. Times are kept in nanoseconds; zero means "not measured".
+#[derive(Clone, Debug, Default)]
+pub struct RttEstimator {
+    srtt: u64,
+    rttvar: u64,
+    min_rtt: u64,
+    /// Doublings since the last acknowledgement of new data (RFC 6298 §5.5).
+    pub backoff: u8,
+    /// The SYN was retransmitted: the first timeout is 3 s until a measurement (RFC 6298 §5.7).
+    pub syn_retransmitted: bool,
+}
+
+impl RttEstimator {
+    /// Takes a measurement, never one of a retransmitted segment (Karn's rule, RFC 6298 §3, MUST-18).
+    pub fn sample(&mut self, rtt: Duration) {
+        let rtt = rtt.as_nanos().clamp(1, u128::from(u64::MAX / 8)) as u64;
+        if self.srtt == 0 {
+            // RFC 6298 §2.2.
+            self.srtt = rtt;
+            self.rttvar = rtt / 2;
+            self.min_rtt = rtt;
+        } else {
+            // RFC 6298 §2.3: beta 1/4, alpha 1/8; RTTVAR first, from the old SRTT.
+            self.rttvar = self.rttvar - self.rttvar / 4 + self.srtt.abs_diff(rtt) / 4;
+            self.srtt = (self.srtt - self.srtt / 8 + rtt / 8).max(1);
+            self.min_rtt = self.min_rtt.min(rtt);
+        }
+    }
+
+    /// The retransmission timeout, back-off included.
+    pub fn rto(&self, config: &TcpConfig) -> Duration {
+        let base = if self.srtt > 0 {
+            let variance = Duration::from_nanos(self.rttvar.saturating_mul(4));
+            Duration::from_nanos(self.srtt) + variance.max(config.min_rto)
+        } else if self.syn_retransmitted {
+            config.initial_rto * 3
+        } else {
+            config.initial_rto
+        };
+        base.saturating_mul(1 << self.backoff.min(20)).min(config.max_rto)
+    }
+
+    /// The smoothed round-trip time, if measured.
+    pub fn srtt(&self) -> Option<Duration> {
+        (self.srtt > 0).then(|| Duration::from_nanos(self.srtt))
+    }
+
+    /// The round-trip time's variation, if measured.
+    pub fn rttvar(&self) -> Option<Duration> {
+        (self.srtt > 0).then(|| Duration::from_nanos(self.rttvar))
+    }
+
+    /// The shortest round trip seen.
+    pub fn min_rtt(&self) -> Option<Duration> {
+        (self.min_rtt > 0).then(|| Duration::from_nanos(self.min_rtt))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: fn(u64) -> Duration = Duration::from_millis;
+
+    /// RFC 6298 §2.1 and §5.7.
+    #[test]
+    fn before_a_measurement_the_timeout_is_one_second_or_three_after_a_lost_syn() {
+        let (config, mut rtt) = (TcpConfig::default(), RttEstimator::default());
+        assert_eq!(rtt.rto(&config), MS(1000));
+        rtt.syn_retransmitted = true;
+        assert_eq!(rtt.rto(&config), MS(3000));
+        rtt.sample(MS(10));
+        assert_eq!(rtt.rto(&config), MS(210));
+    }
+
+    /// RFC 6298 §2.2 and §2.3 with numbers worked out by hand; the variance term has a floor of 200 ms.
+    #[test]
+    fn measurements_are_smoothed_by_an_eighth_and_a_quarter() {
+        let (config, mut rtt) = (TcpConfig::default(), RttEstimator::default());
+        rtt.sample(MS(800));
+        assert_eq!((rtt.srtt(), rtt.rttvar()), (Some(MS(800)), Some(MS(400))));
+        assert_eq!(rtt.rto(&config), MS(2400));
+        rtt.sample(MS(400));
+        assert_eq!((rtt.srtt(), rtt.rttvar()), (Some(MS(750)), Some(MS(400))));
+        assert_eq!(rtt.min_rtt(), Some(MS(400)));
+        (0..200).for_each(|_| rtt.sample(MS(50)));
+        assert!(rtt.rto(&config) >= MS(250) && rtt.rto(&config) < MS(252), "{:?}", rtt.rto(&config));
+    }
+
+    /// RFC 6298 §5.5 and §2.5: each timeout doubles, up to 120 s.
+    #[test]
+    fn back_off_doubles_up_to_the_maximum() {
+        let (config, mut rtt) = (TcpConfig::default(), RttEstimator::default());
+        rtt.sample(MS(100));
+        let first = rtt.rto(&config);
+        rtt.backoff = 1;
+        assert_eq!(rtt.rto(&config), first * 2);
+        rtt.backoff = u8::MAX;
+        assert_eq!(rtt.rto(&config), config.max_rto);
+    }
+}

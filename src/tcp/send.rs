@@ -1,0 +1,163 @@
+//! The send queue: bytes from SND.UNA on, acknowledged or not yet sent. Applications append copies; frames borrow counted
+//! slices, chosen by offset when they are built. Sequence numbers are not known here.
+
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use smallvec::SmallVec;
+
+use crate::base::buffer::{Buffer, Slice};
+
+/// Bytes queued behind SND.UNA, in the chunks they were copied into.
+#[derive(Debug, Default)]
+pub struct SendQueue {
+    chunks: VecDeque<Chunk>,
+    /// Stream positions (never reset, so that chunks need not be renumbered): first byte queued and the byte behind the last.
+    start: u64,
+    end: u64,
+}
+
+#[derive(Debug)]
+struct Chunk {
+    /// Stream position of the buffer's first byte.
+    start: u64,
+    buffer: Buffer,
+}
+
+impl Chunk {
+    fn end(&self) -> u64 {
+        self.start + self.buffer.written().len() as u64
+    }
+}
+
+impl SendQueue {
+    /// Bytes in the queue, sent or not.
+    pub fn len(&self) -> usize {
+        (self.end - self.start) as usize
+    }
+
+    /// Bytes of memory held.
+    #[cfg(test)]
+    fn memory(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.buffer.capacity()).sum()
+    }
+
+    /// Appends as much of `bytes` as keeps the queue within `limit` bytes; returns how much that was.
+    pub fn append(&mut self, bytes: &[IoSlice<'_>], limit: usize) -> usize {
+        let mut room = limit.saturating_sub(self.len());
+        let before = self.end;
+        let mut ahead: usize = bytes.iter().map(|slice| slice.len()).sum();
+        for slice in bytes {
+            let mut rest = &slice[..slice.len().min(room)];
+            room -= rest.len();
+            while !rest.is_empty() {
+                let taken = self.tail(ahead).append(rest);
+                self.end += taken as u64;
+                ahead -= taken;
+                rest = &rest[taken..];
+            }
+        }
+        (self.end - before) as usize
+    }
+
+    /// A buffer that can take at least one byte; a new one is sized by what is still to come.
+    fn tail(&mut self, ahead: usize) -> &mut Buffer {
+        let writable = self.chunks.back_mut().is_some_and(|chunk| chunk.buffer.is_writable());
+        if !writable {
+            let busy = self.len() > crate::base::buffer::SMALL;
+            let buffer = if busy { Buffer::large() } else { Buffer::for_len(ahead) };
+            self.chunks.push_back(Chunk { start: self.end, buffer });
+        }
+        let last = self.chunks.len() - 1;
+        &mut self.chunks[last].buffer
+    }
+
+    /// The bytes at `offset` from the start, `len` of them (less where the queue ends), as slices in order.
+    pub fn slices(&self, offset: usize, len: usize) -> SmallVec<[Slice; 4]> {
+        let mut from = self.start + offset as u64;
+        let to = (from + len as u64).min(self.end);
+        let first = self.chunks.partition_point(|chunk| chunk.end() <= from);
+        let mut slices = SmallVec::new();
+        for chunk in self.chunks.range(first..) {
+            if from >= to {
+                break;
+            }
+            let end = chunk.end().min(to);
+            slices.push(chunk.buffer.slice((from - chunk.start) as usize..(end - chunk.start) as usize));
+            from = end;
+        }
+        slices
+    }
+
+    /// Forgets the first `len` bytes: they are acknowledged.
+    pub fn acknowledge(&mut self, len: usize) {
+        self.start = (self.start + len as u64).min(self.end);
+        while self.chunks.front().is_some_and(|chunk| chunk.end() <= self.start) {
+            self.chunks.pop_front();
+        }
+        if self.chunks.is_empty() {
+            self.chunks = VecDeque::new();
+        }
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        self.start = self.end;
+        self.chunks = VecDeque::new();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn append(queue: &mut SendQueue, bytes: &[u8], limit: usize) -> usize {
+        queue.append(&[IoSlice::new(bytes)], limit)
+    }
+
+    #[test]
+    fn appending_stops_at_the_limit_across_vectored_writes() {
+        let mut queue = SendQueue::default();
+        assert_eq!(queue.append(&[IoSlice::new(b"abc"), IoSlice::new(b"defgh")], 5), 5);
+        assert_eq!(append(&mut queue, b"x", 5), 0);
+        queue.acknowledge(2);
+        assert_eq!(append(&mut queue, b"xyz", 5), 2);
+        let bytes: Vec<u8> = queue.slices(0, 99).iter().flat_map(|slice| slice.to_vec()).collect();
+        assert_eq!(bytes, b"cdexy");
+    }
+
+    #[test]
+    fn an_acknowledged_queue_holds_no_memory() {
+        let mut queue = SendQueue::default();
+        append(&mut queue, &[7; 200_000], 1 << 20);
+        assert!(queue.memory() >= 200_000);
+        queue.acknowledge(200_000);
+        assert_eq!((queue.len(), queue.memory()), (0, 0));
+    }
+
+    proptest! {
+        /// Against a plain byte vector; slices that are alive meanwhile must keep their bytes.
+        #[test]
+        fn the_queue_agrees_with_a_byte_vector(ops in prop::collection::vec((0usize..9000, 0usize..6000, 0usize..6000), 1..30)) {
+            let (mut queue, mut model, mut lent) = (SendQueue::default(), VecDeque::new(), Vec::new());
+            let mut next = 0u8;
+            for (write, offset, ack) in ops {
+                let bytes: Vec<u8> = (0..write).map(|_| { next = next.wrapping_add(1); next }).collect();
+                let taken = append(&mut queue, &bytes, 20_000);
+                prop_assert_eq!(taken, write.min(20_000 - model.len()));
+                model.extend(&bytes[..taken]);
+                let slices = queue.slices(offset, 3000);
+                let expected: Vec<u8> = model.iter().skip(offset).take(3000).copied().collect();
+                lent.push((slices, expected));
+                queue.acknowledge(ack.min(model.len()));
+                model.drain(..ack.min(model.len()));
+                prop_assert_eq!(queue.len(), model.len());
+            }
+            for (slices, expected) in lent {
+                let got: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+                prop_assert_eq!(got, expected);
+            }
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What is under way: one record per transmission, super-segments included, from SND.UNA to SND.NXT in order. Loss detection
+//! marks records lost; output sends lost ones again, splitting a record where less than all of it may go.
+
+use std::collections::VecDeque;
+
+use crate::base::time::Instant;
+use crate::wire::seq::SeqNum;
+
+/// One transmission: a range of sequence numbers that left in one frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// The first sequence number.
+    pub start: SeqNum,
+    /// The one behind the last.
+    pub end: SeqNum,
+    /// When it was sent the last time.
+    pub sent_at: Instant,
+    /// It was sent more than once: no round trip can be measured on it (Karn's rule).
+    pub retransmitted: bool,
+    /// It counts as lost and waits to be sent again.
+    pub lost: bool,
+}
+
+impl Record {
+    fn len(&self) -> u32 {
+        self.end.since(self.start)
+    }
+}
+
+/// What an acknowledgement took away.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Acked {
+    /// Sequence numbers newly acknowledged.
+    pub len: u32,
+    /// When the youngest record among them that was sent once was sent.
+    pub sent_at: Option<Instant>,
+}
+
+/// The records in order of sequence numbers, without gaps.
+#[derive(Debug, Default)]
+pub struct SentQueue {
+    records: VecDeque<Record>,
+    lost: u32,
+}
+
+impl SentQueue {
+    /// Notes a new transmission at the end.
+    pub fn push(&mut self, start: SeqNum, end: SeqNum, now: Instant) {
+        self.records.push_back(Record { start, end, sent_at: now, retransmitted: false, lost: false });
+    }
+
+    /// True if nothing is under way.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+
+    /// Sequence numbers that count as lost and are not sent again yet.
+    pub fn lost(&self) -> u32 {
+        self.lost
+    }
+
+    /// Takes away everything before `una`.
+    pub fn acknowledge(&mut self, una: SeqNum) -> Acked {
+        let mut acked = Acked::default();
+        while let Some(record) = self.records.front_mut() {
+            if !record.start.before(una) {
+                break;
+            }
+            let end = if record.end.at_or_before(una) { record.end } else { una };
+            let len = end.since(record.start);
+            acked.len += len;
+            if record.lost {
+                self.lost -= len;
+            }
+            if !record.retransmitted {
+                acked.sent_at = Some(record.sent_at);
+            }
+            record.start = end;
+            if record.len() > 0 {
+                break;
+            }
+            self.records.pop_front();
+        }
+        if self.records.is_empty() {
+            self.records = VecDeque::new();
+        }
+        acked
+    }
+
+    /// Marks the first `len` sequence numbers lost, unless they are already.
+    pub fn mark_first_lost(&mut self, len: u32) {
+        self.split(0, len);
+        if let Some(record) = self.records.front_mut()
+            && !record.lost
+        {
+            record.lost = true;
+            self.lost += record.len();
+        }
+    }
+
+    /// Marks everything lost: what a retransmission timeout means (RFC 6298 §5.4, RFC 5681 §3.1).
+    pub fn mark_all_lost(&mut self) {
+        self.lost = 0;
+        for record in &mut self.records {
+            record.lost = true;
+            self.lost += record.len();
+        }
+    }
+
+    /// Takes the first lost range, at most `max` sequence numbers of it, notes that it is sent again now, and returns it.
+    pub fn retransmit(&mut self, max: u32, now: Instant) -> Option<(SeqNum, SeqNum)> {
+        if self.lost == 0 {
+            return None;
+        }
+        let index = self.records.iter().position(|record| record.lost)?;
+        self.split(index, max);
+        let record = &mut self.records[index];
+        record.lost = false;
+        record.retransmitted = true;
+        record.sent_at = now;
+        self.lost -= record.len();
+        Some((record.start, record.end))
+    }
+
+    /// Cuts the record at `index` in two, the first of `len` sequence numbers, if it is longer than that.
+    fn split(&mut self, index: usize, len: u32) {
+        let Some(record) = self.records.get_mut(index) else { return };
+        if record.len() <= len {
+            return;
+        }
+        let mut tail = *record;
+        record.end = record.start + len;
+        tail.start = record.end;
+        self.records.insert(index + 1, tail);
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        *self = SentQueue::default();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: fn(u64) -> Instant = Instant::from_millis;
+
+    fn queue(lens: &[u32]) -> SentQueue {
+        let mut queue = SentQueue::default();
+        let mut seq = SeqNum(u32::MAX - 5);
+        for (i, &len) in lens.iter().enumerate() {
+            queue.push(seq, seq + len, T(i as u64));
+            seq += len;
+        }
+        queue
+    }
+
+    const START: SeqNum = SeqNum(u32::MAX - 5);
+
+    #[test]
+    fn acknowledging_cuts_records_and_reports_the_youngest_sent_once() {
+        let mut queue = queue(&[10, 10, 10]);
+        assert_eq!(queue.acknowledge(START + 15), Acked { len: 15, sent_at: Some(T(1)) });
+        assert_eq!(queue.acknowledge(START + 15), Acked::default());
+        assert_eq!(queue.acknowledge(START + 30), Acked { len: 15, sent_at: Some(T(2)) });
+        assert!(queue.is_empty());
+    }
+
+    /// RFC 6298 §3 (Karn's rule, MUST-18): a retransmitted range yields no send time.
+    #[test]
+    fn a_retransmitted_range_gives_no_round_trip_sample() {
+        let mut queue = queue(&[10, 10]);
+        queue.mark_first_lost(10);
+        assert_eq!(queue.retransmit(100, T(9)), Some((START, START + 10)));
+        assert_eq!(queue.acknowledge(START + 10), Acked { len: 10, sent_at: None });
+        assert_eq!(queue.acknowledge(START + 20), Acked { len: 10, sent_at: Some(T(1)) });
+    }
+
+    #[test]
+    fn lost_ranges_are_sent_again_in_order_and_in_pieces() {
+        let mut queue = queue(&[10, 10]);
+        queue.mark_all_lost();
+        assert_eq!(queue.lost(), 20);
+        assert_eq!(queue.retransmit(6, T(5)), Some((START, START + 6)));
+        assert_eq!(queue.lost(), 14);
+        assert_eq!(queue.retransmit(6, T(5)), Some((START + 6, START + 10)));
+        assert_eq!(queue.acknowledge(START + 12).len, 12);
+        assert_eq!(queue.lost(), 8);
+        assert_eq!(queue.retransmit(100, T(5)), Some((START + 12, START + 20)));
+        assert_eq!(queue.retransmit(100, T(5)), None);
+    }
+}

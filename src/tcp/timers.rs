@@ -1,0 +1,76 @@
+//! The deadlines of one connection, as one small table; its minimum is the connection's node in the stack's timer queue.
+
+use crate::base::time::Instant;
+
+/// What a connection waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Timer {
+    /// Retransmission (RFC 6298), of SYN and SYN-ACK too.
+    Retransmit,
+    /// Zero-window probe, and the override of the sender's silly-window avoidance (RFC 9293 §3.8.6).
+    Probe,
+    /// A withheld acknowledgement (RFC 9293 §3.8.6.3).
+    DelayedAck,
+    /// An orphan's stay in FIN-WAIT-2.
+    FinWait2,
+}
+
+const TIMERS: [Timer; 4] = [Timer::Retransmit, Timer::Probe, Timer::DelayedAck, Timer::FinWait2];
+const UNARMED: Instant = Instant::from_nanos(u64::MAX);
+
+/// When each timer is due.
+#[derive(Clone, Debug)]
+pub struct Deadlines([Instant; TIMERS.len()]);
+
+impl Default for Deadlines {
+    fn default() -> Self {
+        Deadlines([UNARMED; TIMERS.len()])
+    }
+}
+
+impl Deadlines {
+    /// Arms a timer, or moves it.
+    pub fn set(&mut self, timer: Timer, deadline: Instant) {
+        self.0[timer as usize] = deadline;
+    }
+
+    /// Disarms a timer.
+    pub fn clear(&mut self, timer: Timer) {
+        self.0[timer as usize] = UNARMED;
+    }
+
+    /// When `timer` is due.
+    pub fn get(&self, timer: Timer) -> Option<Instant> {
+        Some(self.0[timer as usize]).filter(|&deadline| deadline != UNARMED)
+    }
+
+    /// The earliest deadline.
+    pub fn next(&self) -> Option<Instant> {
+        self.0.iter().min().copied().filter(|&deadline| deadline != UNARMED)
+    }
+
+    /// Takes a timer that is due, and disarms it.
+    pub fn take_due(&mut self, now: Instant) -> Option<Timer> {
+        let due = TIMERS.into_iter().find(|&timer| self.0[timer as usize] <= now)?;
+        self.clear(due);
+        Some(due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_earliest_deadline_is_next_and_due_timers_are_taken_once() {
+        let mut deadlines = Deadlines::default();
+        assert_eq!(deadlines.next(), None);
+        deadlines.set(Timer::DelayedAck, Instant::from_millis(40));
+        deadlines.set(Timer::Retransmit, Instant::from_millis(200));
+        assert_eq!(deadlines.next(), Some(Instant::from_millis(40)));
+        assert_eq!(deadlines.take_due(Instant::from_millis(39)), None);
+        assert_eq!(deadlines.take_due(Instant::from_millis(40)), Some(Timer::DelayedAck));
+        assert_eq!(deadlines.take_due(Instant::from_millis(40)), None);
+        assert_eq!(deadlines.get(Timer::Retransmit), Some(Instant::from_millis(200)));
+    }
+}

@@ -354,9 +354,9 @@ impl Tcp {
         None
     }
 
-    /// Connections that exist, TIME-WAIT and half-open ones apart.
+    /// Connections that are neither closed nor in TIME-WAIT, those that close in the background included.
     pub fn open_connections(&self) -> usize {
-        self.connections.len()
+        self.connections.iter().filter(|(_, tcb)| !matches!(tcb.state, State::Closed | State::TimeWait)).count()
     }
 }
 

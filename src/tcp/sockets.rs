@@ -207,6 +207,15 @@ impl Tcp {
         self.connections.retire(id.0);
     }
 
+    /// Resets every connection. Their sockets stay, with the error.
+    pub fn abort_all(&mut self, counters: &mut Counters, now: Instant) {
+        let all: Vec<u32> = self.connections.iter().map(|(index, _)| index).collect();
+        for index in all {
+            self.abort_connection(index, counters, now);
+            self.settle(index, now);
+        }
+    }
+
     /// What the socket is ready for now.
     pub fn readiness(&self, id: TcpId) -> Readiness {
         self.connections

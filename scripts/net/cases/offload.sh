@@ -1,0 +1,56 @@
+# Segmentation offload: super-segments stay whole, and plain packets give the same bytes.
+
+case_upload_super_segments_stay_whole() {
+    new_netns
+    start "$NETNS"
+    in_ns "$NETNS" timeout "$(bound_for "$FILE_BYTES")" nc -N "$STACK4" 9 <"$BIG_FILE"
+    stop
+    above "mean bytes per device read" "$WHOLE_SEGMENT_BYTES" "$(mean "$LOG" device_read_bytes device_reads)"
+    above "mean payload per packet" "$WHOLE_SEGMENT_BYTES" "$(mean "$LOG" tcp_in_payload_bytes tcp_in_data_packets)"
+    above "payload bytes" $((FILE_BYTES - 1)) "$(counter "$LOG" tcp_in_payload_bytes)"
+}
+
+case_download_super_segments_stay_whole() {
+    new_netns
+    start "$NETNS" --http-root "$WWW"
+    same "hash" "$(cat "$BIG_FILE.sha256")" "$(download)"
+    stop
+    above "mean bytes per device write" "$WHOLE_SEGMENT_BYTES" "$(mean "$LOG" device_write_bytes device_writes)"
+    above "mean payload per frame" "$WHOLE_SEGMENT_BYTES" "$(mean "$LOG" tcp_out_payload_bytes tcp_out_data_frames)"
+    above "payload bytes" $((FILE_BYTES - 1)) "$(counter "$LOG" tcp_out_payload_bytes)"
+}
+
+case_without_offload_the_bytes_are_the_same() {
+    local back
+    new_netns
+    start "$NETNS" --http-root "$WWW" --no-offload
+    same "hash of the download" "$(cat "$BIG_FILE.sha256")" "$(download)"
+    back=$(in_ns "$NETNS" timeout "$(bound_for "$ECHO_BYTES")" nc -N "$STACK6" 7 <"$ECHO_FILE" | hash_of)
+    same "hash of the echo" "$(cat "$ECHO_FILE.sha256")" "$back"
+    stop
+    above "packets are no larger than the MTU" "$(mean "$LOG" device_read_bytes device_reads)" 1501
+    above "frames are no larger than the MTU" "$(mean "$LOG" device_write_bytes device_writes)" 1501
+}
+
+case_the_device_queue_is_lengthened() {
+    above "queue length" 1999 "$(ip -n "$NS" link show dev tide0 | sed -n 's/.* qlen \([0-9]*\).*/\1/p')"
+}
+
+case_no_packet_is_dropped_in_a_large_transfer() {
+    local name
+    new_netns
+    start "$NETNS" --http-root "$WWW"
+    same "hash" "$(cat "$BIG_FILE.sha256")" "$(download)"
+    stop
+    # The kernel's own multicast chatter (router solicitations, MLD) is not for us and may be dropped.
+    for name in $(sed -n 's/^counters //p' "$LOG" | tr ' ' '\n' | sed -n 's/^\(drop_[a-z0-9_]*\)=[1-9].*/\1/p'); do
+        case $name in
+            *multicast* | *not_local* | *not_for_us* | *unknown_protocol* | *martian*) ;;
+            *) fail "$name=$(counter "$LOG" "$name")" ;;
+        esac
+    done
+}
+
+download() {
+    in_ns "$NETNS" curl -sS -f -m "$(bound_for "$FILE_BYTES")" "http://$STACK4/big.bin" | hash_of
+}

@@ -53,7 +53,7 @@ case_a_browser_shows_the_start_page() {
     contains "page" "$page" "</html>"
     page=$(browse "http://[$STACK6]/query?name=%E6%BD%AE%E9%97%A8") || fail "chromium failed on IPv6"
     contains "page" "$page" 潮门
-    stop 3
+    stop
 }
 
 tidegate_get() {

@@ -75,6 +75,9 @@ case_a_smaller_mtu_is_set_and_used() {
 # A veth pair between the namespaces; the first forwards for the second.
 join_by_router() {
     ip link add veth0 netns "$1" type veth peer name veth0 netns "$2"
+    # Without link-local addresses, whose routes appear at their own pace.
+    ip -n "$1" link set veth0 addrgenmode none
+    ip -n "$2" link set veth0 addrgenmode none
     ip -n "$1" address add 192.0.2.1/24 dev veth0
     ip -n "$2" address add 192.0.2.2/24 dev veth0
     ip -n "$1" address add 2001:db8::1/64 dev veth0 nodad

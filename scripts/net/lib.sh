@@ -166,7 +166,7 @@ one_line() {
 
 # --- data ---
 
-hash_of() { sha256sum | cut -d' ' -f1; }
+hash_of() { openssl dgst -sha256 -r | cut -d' ' -f1; }
 
 # bound_for BYTES: a time bound for moving that many bytes: 20 s, and 1 s more for each 10 MiB.
 bound_for() { echo $((20 + $1 / 10485760)); }

@@ -25,6 +25,8 @@ mod sent;
 mod sockets;
 pub mod state;
 mod tcb;
+#[cfg(test)]
+mod tests;
 mod time_wait;
 mod timers;
 
@@ -356,7 +358,10 @@ impl Tcp {
 
     /// Connections that are neither closed nor in TIME-WAIT, those that close in the background included.
     pub fn open_connections(&self) -> usize {
-        self.connections.iter().filter(|(_, tcb)| !matches!(tcb.state, State::Closed | State::TimeWait)).count()
+        self.connections
+            .iter()
+            .filter(|(_, tcb)| !matches!(tcb.state, State::Closed | State::TimeWait))
+            .count()
     }
 }
 

@@ -1,0 +1,126 @@
+//! Retransmission by timeout and by duplicate acknowledgements (RFC 6298, RFC 5681, RFC 6582).
+
+use super::*;
+
+/// RFC 6298 §5 (MUST-18, MUST-19): the oldest segment goes again after the timeout, the next one after twice as long, in slow start.
+#[test]
+fn a_timeout_sends_the_oldest_segment_again_and_backs_off() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(3_000)).unwrap();
+    (0..3).for_each(|i| drop(b.sends_data(if i == 2 { ACK.with(PSH) } else { ACK }, 1 + i * 1_000, 1, MSS)));
+    b.after(ms(300));
+    b.sends_data(ACK, 1, 1, MSS);
+    b.silent();
+    b.after(ms(600));
+    b.sends_data(ACK, 1, 1, MSS);
+    b.silent();
+    b.gets(seg(ACK, 1, 1_001));
+    b.sends_data(ACK, 1_001, 1, MSS);
+    b.sends_data(ACK.with(PSH), 2_001, 1, MSS);
+    b.silent();
+}
+
+/// MUST-20, MUST-21, SHLD-11: after R2 retransmissions the connection is given up and the application told.
+#[test]
+fn a_silent_peer_is_given_up_after_r2() {
+    let mut b = Bench::established(TcpConfig { retries: 3, ..plain() });
+    b.write(b"hello?").unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, 6);
+    for _ in 0..3 {
+        b.until_timer();
+        b.sends_data(ACK.with(PSH), 1, 1, 6);
+    }
+    b.until_timer();
+    b.silent();
+    assert_eq!((b.read(), b.state()), (Err(SocketError::TimedOut), State::Closed));
+}
+
+/// RFC 5681 §3.2: three duplicate acknowledgements send the hole again at once, and only the hole.
+#[test]
+fn three_duplicates_are_a_loss() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(6_000)).unwrap();
+    (0..6).for_each(|_| drop(b.next()));
+    for _ in 0..2 {
+        b.gets(seg(ACK, 1, 1));
+        b.silent();
+    }
+    b.gets(seg(ACK, 1, 1));
+    b.sends_data(ACK, 1, 1, MSS);
+    b.silent();
+    b.gets(seg(ACK, 1, 6_001));
+    b.silent();
+    assert_eq!((b.counters.tcp_retransmits, b.tcp.poll_timeout()), (1, None));
+}
+
+/// RFC 6582 §3.2: a partial acknowledgement sends the next hole, without another reduction.
+#[test]
+fn a_partial_acknowledgement_sends_the_next_hole() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(8_000)).unwrap();
+    (0..8).for_each(|_| drop(b.next()));
+    (0..3).for_each(|_| b.gets(seg(ACK, 1, 1)));
+    b.sends_data(ACK, 1, 1, MSS);
+    let window = b.tcp.info(b.id()).unwrap().congestion_window;
+    b.gets(seg(ACK, 1, 3_001));
+    b.sends_data(ACK, 3_001, 1, MSS);
+    assert_eq!(b.tcp.info(b.id()).unwrap().congestion_window, window);
+    b.gets(seg(ACK, 1, 8_001));
+    b.silent();
+}
+
+/// RFC 3042: the first two duplicates let new data out (limited transmit).
+#[test]
+fn the_first_duplicates_let_new_data_out() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(20_000)).unwrap();
+    (0..10).for_each(|i| drop(b.sends_data(ACK, 1 + i * 1_000, 1, MSS)));
+    b.silent();
+    b.gets(seg(ACK, 1, 1));
+    b.sends_data(ACK, 10_001, 1, MSS);
+    b.silent();
+}
+
+/// Hostile case M8: a thousand duplicates cause one retransmission, and no more new data than has left the network.
+#[test]
+fn spoofed_duplicates_gain_little() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(100_000)).unwrap();
+    (0..10).for_each(|_| drop(b.next()));
+    (0..1_000).for_each(|_| b.gets(seg(ACK, 1, 1)));
+    let mut sent = 0;
+    while b.next().is_some() {
+        sent += 1;
+    }
+    assert!(sent <= 10, "{sent} segments");
+    assert_eq!(b.counters.tcp_retransmits, 1);
+}
+
+/// RFC 6298 §3 (Karn): the back-off stays until a segment that was sent once is acknowledged.
+#[test]
+fn the_back_off_stays_until_a_fresh_measurement() {
+    let mut b = Bench::established(plain());
+    b.write(b"a").unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, 1);
+    b.after(ms(300));
+    b.sends_data(ACK.with(PSH), 1, 1, 1);
+    b.gets(seg(ACK, 1, 2));
+    b.write(b"b").unwrap();
+    b.sends_data(ACK.with(PSH), 2, 1, 1);
+    b.after(ms(600));
+    b.sends_data(ACK.with(PSH), 2, 1, 1);
+}
+
+/// RFC 9293 §3.10.7.4: an acknowledgement of what was never sent is answered (policy 24) and grows nothing (hostile case M7).
+#[test]
+fn an_acknowledgement_from_the_future_is_answered() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(500)).unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, 500);
+    b.gets(seg(ACK, 1, 502));
+    b.sends(ACK, 501, 1);
+    assert_eq!(
+        (b.tcp.info(b.id()).unwrap().congestion_window, b.dropped(DropReason::TcpBadAck)),
+        (10_000, 1)
+    );
+}

@@ -1,0 +1,143 @@
+//! Flow control: zero windows and probes, both silly-window rules, windows that shrink (RFC 9293 §3.8.6).
+
+use super::*;
+
+/// RFC 9293 §3.8.6.1 (MUST-36, MUST-37, SHLD-29, SHLD-30): probed after one RTO, then after twice as long each, for as long as the peer
+/// answers; an open window ends it.
+#[test]
+fn a_zero_window_is_probed_with_back_off() {
+    let mut b = Bench::established_with(plain(), 0);
+    b.write(b"held back").unwrap();
+    b.silent();
+    for wait in [300, 600, 1_200, 2_400] {
+        b.after(ms(wait));
+        assert_eq!(b.sends(ACK, 0, 1).payload, b"", "an empty segment at SND.UNA - 1");
+        b.gets(seg(ACK, 1, 1).window(0));
+        b.silent();
+    }
+    b.gets(seg(ACK, 1, 1).window(100));
+    b.sends_data(ACK.with(PSH), 1, 1, 9);
+}
+
+/// Policy 15: a peer that answers no probe is given up.
+#[test]
+fn unanswered_probes_end_the_connection() {
+    let mut b = Bench::established_with(TcpConfig { probe_retries: 3, ..plain() }, 0);
+    b.write(b"held back").unwrap();
+    b.silent();
+    for probe in 0..4 {
+        b.until_timer();
+        if probe < 3 {
+            b.sends(ACK, 0, 1);
+        }
+    }
+    assert_eq!(b.read(), Err(SocketError::TimedOut));
+}
+
+/// RFC 9293 §3.8.6.2.1 (MUST-38): a window of less than a segment is not filled by crumbs until half the largest window is open, or
+/// the override timer fires.
+#[test]
+fn the_sender_waits_for_a_worthwhile_window() {
+    let mut b = Bench::established_with(plain(), 4_000);
+    b.write(&bytes(4_000)).unwrap();
+    (0..4).for_each(|_| drop(b.next()));
+    b.write(&bytes(3_000)).unwrap();
+    b.gets(seg(ACK, 1, 4_001).window(300));
+    b.silent();
+    b.until_timer();
+    b.sends_data(ACK, 4_001, 1, 300);
+    b.gets(seg(ACK, 1, 4_301).window(2_000));
+    b.sends_data(ACK, 4_301, 1, MSS);
+    b.sends_data(ACK, 5_301, 1, MSS);
+    b.silent();
+}
+
+/// RFC 9293 §3.8.6.2.2 (MUST-39): small reads do not open the window by crumbs; a worthwhile step is announced at once.
+#[test]
+fn the_receiver_opens_its_window_by_worthwhile_steps() {
+    let mut b = Bench::established(TcpConfig { receive_buffer: 8_000, ..plain() });
+    b.gets(seg(ACK, 1, 1).data(&bytes(4_000)));
+    assert_eq!(b.sends(ACK, 1, 4_001).window, Some(0));
+    let mut into = [0; 900];
+    b.tcp.recv(b.id(), &mut into, b.now).unwrap();
+    b.silent();
+    b.tcp.recv(b.id(), &mut into, b.now).unwrap();
+    b.tcp.recv(b.id(), &mut into, b.now).unwrap();
+    let update = b.sends(ACK, 1, 4_001);
+    assert!(update.window >= Some(1_000), "{update:?}");
+}
+
+/// SHLD-14: the right edge never moves back, even when small segments cost more memory than they carry.
+#[test]
+fn the_window_never_shrinks() {
+    let mut b = Bench::established(TcpConfig { receive_buffer: 12_000, ..plain() });
+    let (mut edge, mut seq) = (0, 1);
+    for i in 0..40u32 {
+        // Every second byte: each costs a buffer of its own.
+        b.gets(seg(ACK, seq + 1 + i * 2, 1).data(b"x"));
+        let sent = b.sends(ACK, seq, 1);
+        let right = sent.ack + u32::from(sent.window.unwrap());
+        assert!(right >= edge, "from {edge} to {right}");
+        edge = right;
+        seq += 0;
+    }
+}
+
+/// MUST-34, SHLD-15, SHLD-17 (hostile case M9): a window that shrinks below what is under way does no harm: no new data, and what is
+/// beyond goes again when the window opens.
+#[test]
+fn a_shrinking_window_does_no_harm() {
+    let mut b = Bench::established_with(plain(), 5_000);
+    b.write(&bytes(8_000)).unwrap();
+    (0..5).for_each(|_| drop(b.next()));
+    b.silent();
+    b.gets(seg(ACK, 1, 1_001).window(1_000));
+    b.silent();
+    // SRTT 87.5 ms, RTTVAR 62.5 ms after a round trip of nothing.
+    b.quiet_for(ms(337));
+    b.jump(ms(1));
+    b.sends_data(ACK, 1_001, 1, MSS);
+    b.gets(seg(ACK, 1, 5_001).window(5_000));
+    b.sends_data(ACK, 5_001, 1, MSS);
+}
+
+/// MUST-1 (hostile case M9): a window with the top bit set is large, not negative.
+#[test]
+fn the_window_is_unsigned() {
+    let mut b = Bench::established_with(plain(), 0x8000);
+    b.write(&bytes(3_000)).unwrap();
+    b.sends_data(ACK, 1, 1, MSS);
+    assert_eq!(b.tcp.info(b.id()).unwrap().send_window, 0x8000);
+}
+
+/// RFC 9293 §3.10.7.4: an old segment does not bring an old window back (SND.WL1, SND.WL2).
+#[test]
+fn an_old_segment_does_not_bring_an_old_window_back() {
+    let mut b = Bench::established_with(plain(), 5_000);
+    b.gets(seg(ACK, 1, 1).data(b"abc").window(9_000));
+    b.gets(seg(ACK, 1, 1).data(b"abc").window(5_000));
+    assert_eq!(b.tcp.info(b.id()).unwrap().send_window, 9_000);
+}
+
+/// MUST-66: with a zero receive window the acknowledgement in a segment counts, its data does not, and a RST resets.
+#[test]
+fn a_full_receiver_still_takes_acks_and_resets() {
+    let mut b = Bench::established(TcpConfig { receive_buffer: 8_000, ..plain() });
+    b.write(b"abc").unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, 3);
+    b.gets(seg(ACK, 1, 1).data(&bytes(4_000)));
+    assert_eq!(b.sends(ACK, 4, 4_001).window, Some(0));
+    b.gets(seg(ACK, 4_001, 4).data(b"x"));
+    b.sends(ACK, 4, 4_001);
+    assert_eq!(b.tcp.info(b.id()).unwrap().send_queue, 0);
+    b.gets(seg(RST, 4_001, 0));
+    assert_eq!(b.state(), State::Closed);
+}
+
+/// A peer's probe at RCV.NXT - 1 draws the current window, so that a lost update is repaired (users ask A6).
+#[test]
+fn a_probe_is_answered_with_the_current_window() {
+    let mut b = Bench::established(plain());
+    b.gets(seg(ACK, 0, 1));
+    assert_eq!(b.sends(ACK, 1, 1).window, Some(10_000));
+}

@@ -1,0 +1,249 @@
+//! The accept loop all TCP servers share: a cap on connections, one log line each, a stop with a grace period.
+//!
+//! Each connection is one task in a set that dies with the loop, so dropping the future of [`accept`] ends everything at
+//! once. It does not speak any protocol.
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::{JoinError, JoinSet};
+use tracing::{info, warn};
+
+use super::{Listener, clock};
+
+/// How long to wait after a failed accept: long enough not to spin while descriptors are short.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Bounds of one server.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Connections served at a time; further ones wait in the listener's accept queue.
+    pub connections: usize,
+    /// How long connections may go on after the stop before they are dropped.
+    pub grace: Duration,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { connections: 100_000, grace: Duration::from_secs(2) }
+    }
+}
+
+/// What one connection did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Report {
+    /// Requests answered; 0 for protocols that have none.
+    pub requests: u64,
+    /// Bytes read from the peer.
+    pub received: u64,
+    /// Bytes written to the peer.
+    pub sent: u64,
+}
+
+/// What one server did in its life.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// Connections accepted.
+    pub connections: u64,
+    /// Connections that outlasted the grace period, or whose task panicked.
+    pub aborted: u64,
+    /// The sum over all connections that ended by themselves.
+    pub total: Report,
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { connections, aborted, total } = self;
+        write!(f, "{connections} connections ({aborted} aborted), {} requests, ", total.requests)?;
+        write!(f, "{} bytes in, {} bytes out", total.received, total.sent)
+    }
+}
+
+/// Tells a connection that the server is stopping.
+#[derive(Debug, Clone)]
+pub struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    /// A stop signal and the sender that raises it by sending `true`.
+    pub fn channel() -> (watch::Sender<bool>, Self) {
+        let (sender, receiver) = watch::channel(false);
+        (sender, Self(receiver))
+    }
+
+    /// Completes once the server is stopping; a second call completes at once.
+    pub async fn wait(&mut self) {
+        // An error means that the server itself is gone, which is a stop too.
+        let _ = self.0.wait_for(|stopping| *stopping).await;
+    }
+}
+
+/// Serves every connection of `listener` with `handle` until `shutdown` completes, then for `bounds.grace` at most.
+///
+/// `name` stands in the log line of each connection.
+pub async fn accept<L, H, F>(
+    name: &'static str,
+    mut listener: L,
+    bounds: Bounds,
+    shutdown: impl Future<Output = ()>,
+    handle: H,
+) -> Summary
+where
+    L: Listener,
+    H: Fn(L::Stream, SocketAddr, Stop) -> F,
+    F: Future<Output = Report> + Send + 'static,
+{
+    let (stop_sender, stop) = Stop::channel();
+    let mut summary = Summary::default();
+    let mut tasks = JoinSet::new();
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut shutdown => break,
+            Some(ended) = tasks.join_next() => summary.add(name, ended),
+            accepted = listener.accept(), if tasks.len() < bounds.connections => match accepted {
+                Ok((stream, peer)) => {
+                    summary.connections += 1;
+                    tasks.spawn(logged(name, peer, handle(stream, peer, stop.clone())));
+                }
+                Err(error) => {
+                    warn!(server = name, %error, "accept failed");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    // Closing the listener first refuses newcomers while the others drain.
+    drop(listener);
+    stop_sender.send_replace(true);
+    let drain = async {
+        while let Some(ended) = tasks.join_next().await {
+            summary.add(name, ended);
+        }
+    };
+    if tokio::time::timeout(bounds.grace, drain).await.is_err() {
+        summary.aborted += tasks.len() as u64;
+        tasks.shutdown().await;
+    }
+    summary
+}
+
+/// Runs one connection and writes its log line.
+async fn logged(name: &'static str, peer: SocketAddr, connection: impl Future<Output = Report>) -> Report {
+    let start = clock::now();
+    let report = connection.await;
+    let Report { requests, received, sent } = report;
+    let seconds = start.elapsed().as_secs_f64();
+    // Only numbers and addresses: nothing the peer wrote can reach the terminal here (hostile-cases H7).
+    info!(server = name, %peer, requests, received, sent, seconds = %format_args!("{seconds:.3}"), "connection closed");
+    report
+}
+
+impl Summary {
+    fn add(&mut self, name: &'static str, ended: Result<Report, JoinError>) {
+        match ended {
+            Ok(report) => {
+                self.total.requests += report.requests;
+                self.total.received += report.received;
+                self.total.sent += report.sent;
+            }
+            Err(error) => {
+                self.aborted += 1;
+                warn!(server = name, %error, "connection task failed");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    async fn one_byte(mut stream: TcpStream, _: SocketAddr, _: Stop) -> Report {
+        let received = stream.read_u8().await.map_or(0, |_| 1);
+        Report { received, ..Report::default() }
+    }
+
+    /// hostile-cases H2: above the cap nobody is served until somebody leaves; the waiting client is not refused.
+    #[tokio::test]
+    async fn a_connection_above_the_cap_waits_in_the_backlog() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let bounds = Bounds { connections: 1, ..Bounds::default() };
+        let handle = |mut stream: TcpStream, _, _| async move {
+            stream.write_u8(b'!').await.unwrap();
+            while let Ok(byte) = stream.read_u8().await {
+                stream.write_u8(byte).await.unwrap();
+            }
+            Report::default()
+        };
+        let server = tokio::spawn(accept("test", listener, bounds, async { drop(stopped.await) }, handle));
+        let mut first = TcpStream::connect(addr).await.unwrap();
+        assert_eq!(first.read_u8().await.unwrap(), b'!');
+        let mut second = TcpStream::connect(addr).await.unwrap();
+        // Whatever the server would do about the second it has done before it answers the first so often.
+        for _ in 0..10 {
+            first.write_u8(b'?').await.unwrap();
+            assert_eq!(first.read_u8().await.unwrap(), b'?');
+        }
+        assert!(second.try_read(&mut [0]).is_err_and(|e| e.kind() == std::io::ErrorKind::WouldBlock));
+        drop(first);
+        assert_eq!(second.read_u8().await.unwrap(), b'!');
+        drop(second);
+        stop.send(()).unwrap();
+        assert_eq!(server.await.unwrap().connections, 2);
+    }
+
+    /// The grace period bounds the drain, and what outlasts it is counted.
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_outlasts_the_grace_is_aborted_and_counted() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let (began_sender, mut began) = tokio::sync::mpsc::channel::<()>(1);
+        let handle = move |stream, peer, stop| {
+            let began = began_sender.clone();
+            async move {
+                began.send(()).await.unwrap();
+                one_byte(stream, peer, stop).await
+            }
+        };
+        let server =
+            tokio::spawn(accept("test", listener, Bounds::default(), async { drop(stopped.await) }, handle));
+        let _silent = TcpStream::connect(addr).await.unwrap();
+        began.recv().await.unwrap();
+        stop.send(()).unwrap();
+        let summary = server.await.unwrap();
+        assert_eq!((summary.connections, summary.aborted), (1, 1));
+    }
+
+    /// A task that panics is counted and takes nobody with it.
+    #[tokio::test]
+    async fn a_panicking_connection_does_not_end_the_server() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let handle = |mut stream: TcpStream, _, _| async move {
+            assert_eq!(stream.read_u8().await.unwrap(), b'a', "the test's own panic");
+            Report { received: 1, ..Report::default() }
+        };
+        let server =
+            tokio::spawn(accept("test", listener, Bounds::default(), async { drop(stopped.await) }, handle));
+        for byte in [b'x', b'a'] {
+            let mut client = TcpStream::connect(addr).await.unwrap();
+            client.write_u8(byte).await.unwrap();
+            let _ = client.read_u8().await;
+        }
+        stop.send(()).unwrap();
+        let summary = server.await.unwrap();
+        assert_eq!((summary.connections, summary.aborted, summary.total.received), (2, 1, 1));
+    }
+}

@@ -7,6 +7,7 @@ pub mod chargen;
 mod clock;
 pub mod discard;
 pub mod echo;
+pub mod http;
 pub mod listener;
 mod scratch;
 pub mod serve;

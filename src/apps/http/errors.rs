@@ -3,7 +3,7 @@
 //! hyper itself answers what is no HTTP at all (400, 414, 431), with an empty body.
 
 use axum::extract::Request;
-use axum::http::{HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -17,7 +17,9 @@ pub(super) struct Detail(pub(super) &'static str);
 pub(super) async fn finish(request: Request, next: Next) -> Response {
     let form = Form::of(request.headers());
     let method = request.method().clone();
-    let mut response = if known(&method) {
+    let mut response = if !host_is_named_once(&request) {
+        status(StatusCode::BAD_REQUEST)
+    } else if known(&method) {
         next.run(request).await
     } else {
         // RFC 9110 §9.1: an unknown method is 501, one the resource does not allow 405.
@@ -40,6 +42,12 @@ pub(super) fn status(status: StatusCode) -> Response {
     let mut response = Response::default();
     *response.status_mut() = status;
     response
+}
+
+/// RFC 9112 §3.2: HTTP/1.1 without Host, or with two, is a bad request.
+fn host_is_named_once(request: &Request) -> bool {
+    let count = request.headers().get_all(header::HOST).iter().count();
+    count == 1 || (count == 0 && request.version() < Version::HTTP_11)
 }
 
 fn known(method: &Method) -> bool {

@@ -159,10 +159,10 @@ pub(super) fn escape(text: &str) -> String {
     escaped
 }
 
-/// Text for a terminal: control characters, ESC above all, are shown and not sent. Line ends stay.
+/// Text for a terminal: control characters, ESC above all, are shown and not sent; line ends too, since a value with
+/// one would pass for two.
 fn visible(text: &str) -> String {
     let show = |c: char| match c {
-        '\n' => "\n".to_owned(),
         c if c.is_control() => c.escape_default().to_string(),
         c => c.to_string(),
     };

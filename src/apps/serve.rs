@@ -83,6 +83,18 @@ impl Stop {
 /// Serves every connection of `listener` with `handle` until `shutdown` completes, then for `bounds.grace` at most.
 ///
 /// `name` stands in the log line of each connection.
+///
+/// ```no_run
+/// use tidegate::apps::{echo, serve};
+/// # async fn run() -> std::io::Result<()> {
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:7007").await?;
+/// let stop = async { drop(tokio::signal::ctrl_c().await) };
+/// let echo = |stream, _, _| echo::run(stream);
+/// let summary = serve::accept("echo", listener, serve::Bounds::default(), stop, echo).await;
+/// println!("{summary}");
+/// # Ok(())
+/// # }
+/// ```
 pub async fn accept<L, H, F>(
     name: &'static str,
     mut listener: L,

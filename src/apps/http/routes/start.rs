@@ -29,8 +29,10 @@ pub(super) async fn page(request: Request) -> Response {
     match form {
         Form::Html => page.markup(links()).markup(commands(&host)).render(form),
         Form::Text => {
-            let rows = ROUTES.iter().map(|(path, what)| ((*path).to_owned(), (*what).to_owned())).collect();
-            page.table("Try", rows, "").render(form)
+            let width = ROUTES.iter().map(|(path, _)| path.len()).max().unwrap_or(0);
+            let line =
+                |page: Page, (path, what): &(&str, &str)| page.text(format!("  {path:width$}  {what}"));
+            ROUTES.iter().fold(page.text(""), line).render(form)
         }
     }
 }

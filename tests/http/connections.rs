@@ -166,6 +166,16 @@ async fn an_answer_that_is_not_taken_ends_the_connection() {
     assert_eq!(server.task.await.unwrap().aborted, 0);
 }
 
+/// A client that rests longer than the idle time in the middle of its answer, and no longer than a stall, gets the rest.
+#[tokio::test(start_paused = true)]
+async fn a_rest_in_the_middle_of_an_answer_is_not_idle() {
+    let server = PipeServer::start(64, patient());
+    let mut stream = server.connect().await;
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: t\r\n\r\n").await.unwrap();
+    tokio::time::sleep(MINUTE / 2).await;
+    assert!(one(&mut stream).await.body.contains("/nothing-here"));
+}
+
 /// An answer that takes longer than any idle time is no idle connection.
 #[tokio::test(start_paused = true)]
 async fn a_slow_echo_is_not_idle() {

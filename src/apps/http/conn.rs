@@ -26,8 +26,6 @@ pub(super) struct Activity {
     requests: AtomicU64,
     received: AtomicU64,
     sent: AtomicU64,
-    /// Requests whose response is not yet handed over in full.
-    answering: AtomicUsize,
     /// Request bodies not yet read to their end.
     open_bodies: AtomicUsize,
     /// Bytes came in that belong to no request answered so far, or a body was left unread.
@@ -41,41 +39,28 @@ impl Activity {
     }
 }
 
-/// A body that tells the connection's [`Activity`] when it begins and ends.
+/// A request body that tells the connection's [`Activity`] when it begins and ends.
 pub(super) struct Tracked {
     body: Body,
     activity: Arc<Activity>,
-    role: Role,
     ended: bool,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Role {
-    Request,
-    Response,
 }
 
 impl Tracked {
     /// Marks the begin of a request.
-    pub(super) fn request(body: Body, activity: &Arc<Activity>) -> Self {
+    pub(super) fn new(body: Body, activity: &Arc<Activity>) -> Self {
         activity.requests.fetch_add(1, Relaxed);
-        activity.answering.fetch_add(1, Relaxed);
         activity.open_bodies.fetch_add(1, Relaxed);
         activity.unread.store(false, Relaxed);
-        let mut tracked = Self { body, activity: Arc::clone(activity), role: Role::Request, ended: false };
+        let mut tracked = Self { body, activity: Arc::clone(activity), ended: false };
         if hyper::body::Body::is_end_stream(&tracked.body) {
             tracked.end();
         }
         tracked
     }
 
-    /// Wraps the response of the request begun last; dropping it marks the end.
-    pub(super) fn response(body: Body, activity: &Arc<Activity>) -> Self {
-        Self { body, activity: Arc::clone(activity), role: Role::Response, ended: false }
-    }
-
     fn end(&mut self) {
-        if !std::mem::replace(&mut self.ended, true) && self.role == Role::Request {
+        if !std::mem::replace(&mut self.ended, true) {
             self.activity.open_bodies.fetch_sub(1, Relaxed);
             self.activity.unread.store(false, Relaxed);
         }
@@ -110,15 +95,9 @@ impl hyper::body::Body for Tracked {
 
 impl Drop for Tracked {
     fn drop(&mut self) {
-        match self.role {
-            Role::Request if !self.ended => {
-                self.activity.open_bodies.fetch_sub(1, Relaxed);
-                self.activity.unread.store(true, Relaxed);
-            }
-            Role::Request => {}
-            Role::Response => {
-                self.activity.answering.fetch_sub(1, Relaxed);
-            }
+        if !self.ended {
+            self.activity.open_bodies.fetch_sub(1, Relaxed);
+            self.activity.unread.store(true, Relaxed);
         }
     }
 }
@@ -141,15 +120,10 @@ impl<S> Watched<S> {
         Self { stream, activity, limits, reading, writing, lingering: None, ended: false }
     }
 
-    /// How long the next byte may take, if that is bounded now.
-    fn patience(&self) -> Option<Duration> {
-        if self.activity.open_bodies.load(Relaxed) > 0 {
-            Some(self.limits.stall)
-        } else if self.activity.answering.load(Relaxed) > 0 {
-            None
-        } else {
-            Some(self.limits.idle)
-        }
+    /// How long the next byte may take. With half-close allowed hyper reads only for a header or a body, never while
+    /// it answers, so a long answer is not mistaken for an idle connection.
+    fn patience(&self) -> Duration {
+        if self.activity.open_bodies.load(Relaxed) > 0 { self.limits.stall } else { self.limits.idle }
     }
 }
 
@@ -164,7 +138,7 @@ impl<S: AsyncWrite + Unpin> Watched<S> {
                 Poll::Ready(Ok(count))
             }
             Poll::Pending => {
-                ready!(self.writing.poll(cx, Some(self.limits.stall)));
+                ready!(self.writing.poll(cx, self.limits.stall));
                 Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
             }
             error => error,
@@ -260,12 +234,8 @@ impl Alarm {
         self.running = None;
     }
 
-    /// Ready once `patience` has passed in one wait.
-    fn poll(&mut self, cx: &mut Context<'_>, patience: Option<Duration>) -> Poll<()> {
-        let Some(limit) = patience else {
-            self.quiet();
-            return Poll::Pending;
-        };
+    /// Ready once `limit` has passed in one wait.
+    fn poll(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         if self.running != Some(limit) {
             sleep.as_mut().reset(clock::now() + limit);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
+use axum::response::Response;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -119,14 +120,14 @@ async fn answer(
     peer: SocketAddr,
     router: Router,
     activity: Arc<Activity>,
-) -> Result<axum::http::Response<Tracked>, Infallible> {
+) -> Result<Response, Infallible> {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let mut request = request.map(|body| Body::new(Tracked::request(Body::new(body), &activity)));
+    let mut request = request.map(|body| Body::new(Tracked::new(Body::new(body), &activity)));
     request.extensions_mut().insert(Peer(peer));
     let response = router.oneshot(request).await?;
     // The path is the client's word: control characters would reach the terminal (hostile-cases H7).
     debug!(%peer, %method, path = %path.escape_debug(), status = response.status().as_u16(), "request");
-    Ok(response.map(|body| Tracked::response(body, &activity)))
+    Ok(response)
 }
 
 /// An error with what caused it, in one line.

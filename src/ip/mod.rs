@@ -1,18 +1,35 @@
-//! The network layer.
+//! The network layer: what arrives is checked and put together ([`input`], [`reassembly`]), what leaves gets its header and is
+//! cut to the MTU ([`output`]). It knows no upper layer but by number.
 
+pub mod addresses;
+pub mod input;
 pub mod output;
+pub mod reassembly;
+#[cfg(test)]
+pub(crate) mod testing;
 
+use std::net::IpAddr;
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
+use crate::base::buffer::{Buffer, SMALL, Slice};
+use crate::base::counters::Counters;
+use crate::base::rng::Rng;
+use crate::base::time::Instant;
+use crate::device::Capabilities;
 use crate::wire::ip::IpHeader;
-use crate::wire::packet::Packet;
+use crate::wire::packet::{Frame, Packet};
+use addresses::{Addresses, ConfigError};
+use output::Output;
+use reassembly::Reassembly;
 
 /// A whole datagram addressed to this stack: checked, reassembled if it came in fragments.
 #[derive(Debug)]
 pub struct Datagram {
-    /// The header, parsed.
+    /// The header, parsed; its protocol is the upper layer's.
     pub header: IpHeader,
-    /// The packet as it came, from the IP header on; behind a reassembled datagram the first fragment's header.
+    /// The packet as it came, from the IP header on; of a reassembled datagram the payload alone.
     pub packet: Packet,
     /// Where in the packet's bytes the upper layer's header and payload lie.
     pub payload: Range<usize>,
@@ -22,5 +39,84 @@ impl Datagram {
     /// The upper layer's header and payload.
     pub fn payload(&self) -> &[u8] {
         self.packet.bytes().get(self.payload.clone()).unwrap_or_default()
+    }
+
+    /// The payload from byte `start` to byte `end` as a counted slice. Small ones are copied, so that a few bytes do not pin
+    /// the chunk of 64 KiB that a device reads into (copy-break).
+    pub fn slice(&self, range: Range<usize>) -> Slice {
+        let bytes = self.payload().get(range.clone()).unwrap_or_default();
+        if bytes.len() <= SMALL {
+            return Slice::from(Buffer::copy_of(bytes));
+        }
+        self.packet.buffer.slice(self.payload.start + range.start..self.payload.start + range.end)
+    }
+
+    /// The packet's first bytes as an ICMP error quotes them, `limit` at most. A reassembled datagram is quoted as if it had
+    /// come in one piece.
+    pub fn quote(&self, limit: usize) -> Slice {
+        let mut quote = Buffer::small();
+        if self.payload.start == 0 {
+            quote.append(&self.header.encode(self.payload.len(), None));
+        }
+        let bytes = self.packet.bytes();
+        let room = limit.saturating_sub(quote.written().len());
+        quote.append(bytes.get(..self.payload.end.min(room)).unwrap_or_default());
+        Slice::from(quote)
+    }
+}
+
+/// The network layer of one stack.
+#[derive(Debug)]
+pub struct Ip {
+    addresses: Addresses,
+    reassembly: Reassembly,
+    output: Output,
+    capabilities: Capabilities,
+}
+
+impl Ip {
+    /// The layer with its own addresses and their prefix lengths, above a device of these capabilities.
+    pub fn new(
+        addrs: &[(IpAddr, u8)],
+        capabilities: Capabilities,
+        rng: &mut Rng,
+    ) -> Result<Self, ConfigError> {
+        Ok(Ip {
+            addresses: Addresses::new(addrs, capabilities.mtu)?,
+            reassembly: Reassembly::new(rng),
+            output: Output::new(capabilities.mtu, rng),
+            capabilities,
+        })
+    }
+
+    /// The stack's own addresses.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// The queue towards the device.
+    pub fn output(&mut self) -> &mut Output {
+        &mut self.output
+    }
+
+    /// What the device below can do.
+    pub fn capabilities(&self) -> Capabilities {
+        self.capabilities
+    }
+
+    /// When reassembly wants its next call of [`expire`](Ip::expire).
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.reassembly.poll_timeout()
+    }
+
+    /// Drops the datagrams whose fragments did not all come in time. Returned are the first fragments that an ICMP "time
+    /// exceeded" may be sent about.
+    pub fn expire(&mut self, counters: &mut Counters, now: Instant) -> SmallVec<[Datagram; 2]> {
+        std::iter::from_fn(|| self.reassembly.expire(counters, now)).flatten().collect()
+    }
+
+    /// The next frame that waits for the device.
+    pub fn poll_transmit(&mut self) -> Option<Frame> {
+        self.output.pop()
     }
 }

@@ -125,8 +125,9 @@ impl Pings {
 
     /// Closes the socket; replies that still come are dropped.
     pub fn close(&mut self, id: PingId) {
-        if let Some(ping) = self.sockets.remove(id.0) {
+        if let Some(ping) = self.sockets.get(id.0) {
             self.ids.remove(&ping.id);
+            self.sockets.remove(id.0.index);
         }
     }
 

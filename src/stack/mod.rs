@@ -1,15 +1,25 @@
-//! The sans-IO surface: packets in, packets out, time as the last argument.
+//! The sans-IO surface: packets in, packets out, time as the last argument. Here the layers meet: `receive` follows a packet
+//! from IP to the transport it is for, `poll_transmit` collects what they want to send. Protocol rules live in the layers.
+
+mod sockets;
+
+use std::net::IpAddr;
 
 use crate::base::counters::Counters;
+use crate::base::rng::Rng;
 use crate::base::socket::Readiness;
 use crate::base::time::Instant;
 use crate::device::Capabilities;
-use crate::icmp::PingId;
+use crate::icmp::{Icmp, PingId};
+use crate::ip::addresses::{Addresses, ConfigError};
+use crate::ip::input::Input;
+use crate::ip::{Datagram, Ip};
 use crate::tcp::config::TcpConfig;
-use crate::tcp::{ListenerId, Tcp, TcpId};
-use crate::udp::UdpId;
+use crate::tcp::{ListenerId, Tcp, TcpEvent, TcpId};
+use crate::udp::{Udp, UdpId};
+use crate::wire::icmp::ErrorKind;
+use crate::wire::ip::protocol;
 use crate::wire::packet::{Frame, Packet};
-use std::net::IpAddr;
 
 /// How a stack is set up.
 #[derive(Clone, Debug)]
@@ -34,50 +44,135 @@ pub enum Event {
 }
 
 /// A TCP/IP stack: a pure state machine. Whoever owns it brings packets, time and a seed.
+///
+/// Its methods come in families. **Input**: [`receive`](Stack::receive) takes a packet in, [`handle_timeout`](Stack::handle_timeout)
+/// tells it the time; neither returns anything. **`poll_*`** take out what resulted, until there is no more:
+/// [`poll_transmit`](Stack::poll_transmit) the frames to send, [`poll_event`](Stack::poll_event) what sockets became ready for,
+/// [`poll_timeout`](Stack::poll_timeout) when the stack wants to hear of the time again. **Socket calls** never block and fail with
+/// what POSIX says: those that need one layer are on [`tcp`](Stack::tcp), [`udp`](Stack::udp) and [`pings`](Stack::pings), those
+/// that send or choose addresses are here, with the protocol's name in front. After any input or socket call, poll again.
+///
+/// ```no_run
+/// use tidegate::{base::time::Instant, device::Capabilities, stack::{Event, Stack, StackConfig}};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # fn next_packet() -> tidegate::wire::packet::Packet { unimplemented!() }
+/// # fn send(_: tidegate::wire::packet::Frame) {}
+/// # let (now, seed) = (Instant::ZERO, [0; 32]);
+/// let config = StackConfig { addrs: vec![("10.77.0.2".parse()?, 24)], tcp: Default::default() };
+/// let mut stack = Stack::new(config, Capabilities::plain(1500), seed)?;
+/// let echo = stack.udp_bind("10.77.0.2:7".parse()?)?;
+/// stack.receive(next_packet(), now);
+/// while let Some(event) = stack.poll_event() {
+///     if let Event::Udp(id, _) = event && id == echo {
+///         let mut datagram = [0; 1500];
+///         let received = stack.udp().recv_from(id, &mut datagram)?;
+///         stack.udp_send_to(id, &datagram[..received.len], received.from)?;
+///     }
+/// }
+/// while let Some(frame) = stack.poll_transmit(now) {
+///     send(frame);
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Stack {
+    ip: Ip,
+    icmp: Icmp,
+    udp: Udp,
     tcp: Tcp,
     counters: Counters,
 }
 
 impl Stack {
-    /// A stack for a device of these capabilities; the seed determines everything random in it.
-    pub fn new(_config: StackConfig, _capabilities: Capabilities, _seed: [u8; 32]) -> Self {
-        todo!()
+    /// A stack for a device of these capabilities; the seed determines everything random in it. Fails with the address or MTU
+    /// that cannot be.
+    pub fn new(config: StackConfig, capabilities: Capabilities, seed: [u8; 32]) -> Result<Self, ConfigError> {
+        let mut rng = Rng::from_seed(seed);
+        Ok(Stack {
+            ip: Ip::new(&config.addrs, capabilities, &mut rng)?,
+            icmp: Icmp::new(&mut rng),
+            udp: Udp::new(&mut rng),
+            tcp: Tcp::new(config.tcp, capabilities, &mut rng),
+            counters: Counters::default(),
+        })
     }
 
     /// Takes a packet in. Nothing is sent from here: answers come out of `poll_transmit`.
-    pub fn receive(&mut self, _packet: Packet, _now: Instant) {
-        todo!()
+    pub fn receive(&mut self, packet: Packet, now: Instant) {
+        match self.ip.receive(packet, &mut self.counters, now) {
+            Input::Datagram(datagram) => self.deliver(datagram, now),
+            Input::Refused(datagram, kind) => self.send_error(&datagram, kind, now),
+            Input::Nothing => {}
+        }
     }
 
     /// Lets every timer fire that is due; a call too many does nothing.
-    pub fn handle_timeout(&mut self, _now: Instant) {
-        todo!()
+    pub fn handle_timeout(&mut self, now: Instant) {
+        for datagram in self.ip.expire(&mut self.counters, now) {
+            self.send_error(&datagram, ErrorKind::ReassemblyTimeout, now);
+        }
+        self.tcp.handle_timeout(&mut self.counters, now);
     }
 
     /// When `handle_timeout` wants to be called next, if ever.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        todo!()
+        [self.ip.poll_timeout(), self.tcp.poll_timeout()].into_iter().flatten().min()
     }
 
     /// The next frame to send: a wire packet, or up to 64 KiB of one flow where the device can segment.
-    pub fn poll_transmit(&mut self, _now: Instant) -> Option<Frame> {
-        todo!()
+    pub fn poll_transmit(&mut self, now: Instant) -> Option<Frame> {
+        let frame = match self.ip.poll_transmit() {
+            Some(frame) => {
+                if self.ip.output().is_relaxed() {
+                    self.udp.output_relaxed();
+                }
+                frame
+            }
+            None => self.tcp.poll_transmit(&mut self.counters, now)?,
+        };
+        self.counters.ip_out += 1;
+        Some(frame)
     }
 
     /// The next thing that a socket's owner should know.
     pub fn poll_event(&mut self) -> Option<Event> {
-        todo!()
-    }
-
-    /// The TCP sockets.
-    pub fn tcp(&mut self) -> &mut Tcp {
-        &mut self.tcp
+        let tcp = self.tcp.poll_event().map(|event| match event {
+            TcpEvent::Connection(id, readiness) => Event::Tcp(id, readiness),
+            TcpEvent::Acceptable(id) => Event::Acceptable(id),
+        });
+        tcp.or_else(|| self.udp.poll_event().map(|(id, readiness)| Event::Udp(id, readiness)))
+            .or_else(|| self.icmp.pings().poll_event().map(Event::Ping))
     }
 
     /// What happened so far.
     pub fn counters(&self) -> &Counters {
         &self.counters
+    }
+
+    /// The stack's own addresses.
+    pub fn addresses(&self) -> &Addresses {
+        self.ip.addresses()
+    }
+
+    /// Hands a datagram to its upper layer; `ip` lets through only what has one.
+    fn deliver(&mut self, datagram: Datagram, now: Instant) {
+        match datagram.header.protocol {
+            protocol::TCP => self.tcp.receive(datagram, &mut self.counters, now),
+            protocol::UDP => {
+                if let Some(unheard) = self.udp.receive(datagram, &mut self.counters) {
+                    self.send_error(&unheard, ErrorKind::PortUnreachable, now);
+                }
+            }
+            _ => match self.icmp.receive(datagram, &mut self.ip, &mut self.counters) {
+                Some((protocol::TCP, error)) => self.tcp.icmp_error(error, now),
+                Some((_, error)) => self.udp.icmp_error(error, &mut self.counters),
+                None => {}
+            },
+        }
+    }
+
+    fn send_error(&mut self, about: &Datagram, kind: ErrorKind, now: Instant) {
+        self.icmp.send_error(about, kind, &mut self.ip, &mut self.counters, now);
     }
 }

@@ -237,9 +237,10 @@ impl Udp {
 
     /// Closes the socket; what waits in it is dropped and its port free at once.
     pub fn close(&mut self, id: UdpId) {
-        if let Some(socket) = self.sockets.remove(id.0) {
+        if let Some(socket) = self.sockets.get(id.0) {
             self.memory -= socket.memory;
             self.ports.remove(socket.local.ip(), socket.local.port(), id);
+            self.sockets.remove(id.0.index);
         }
     }
 

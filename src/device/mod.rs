@@ -1,10 +1,15 @@
 //! The link layer: what packets come from and frames go to. A device knows nothing of the stack; driver and simulator join them.
 
+mod error;
+pub mod vnet;
+
 use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 
 use crate::wire::packet::{Frame, Packet};
+
+pub use error::TunError;
 
 /// What a device can do for the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +34,37 @@ impl Capabilities {
     }
 }
 
+/// What a device did, counted. Bytes are those of IP packets, without the virtio-net header.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DeviceCounters {
+    /// Packets read, super-segments counting once.
+    pub reads: u64,
+    /// Bytes read.
+    pub read_bytes: u64,
+    /// Packets written, super-segments counting once.
+    pub writes: u64,
+    /// Bytes written.
+    pub write_bytes: u64,
+    /// Packets dropped on reading, because their offload contradicts them.
+    pub invalid: u64,
+    /// Frames dropped on writing, because the device refused them.
+    pub refused: u64,
+}
+
+impl DeviceCounters {
+    /// Every counter by its name, stable for scripts.
+    pub fn named(&self) -> [(&'static str, u64); 6] {
+        [
+            ("device_reads", self.reads),
+            ("device_read_bytes", self.read_bytes),
+            ("device_writes", self.writes),
+            ("device_write_bytes", self.write_bytes),
+            ("device_invalid", self.invalid),
+            ("device_refused", self.refused),
+        ]
+    }
+}
+
 /// A packet device: bursts in, bursts out, never blocking. Its descriptor becomes readable when packets wait.
 pub trait Device: AsFd {
     /// What the device can do; fixed for its life.
@@ -39,6 +75,13 @@ pub trait Device: AsFd {
     fn recv(&mut self, packets: &mut Vec<Packet>, max: usize) -> io::Result<usize>;
 
     /// Writes frames from the front of `frames` until it is empty or the device is full (`Ok` with frames left over).
-    /// A frame that the device refuses for good is taken out and counted by the device; an error means the device is gone.
+    /// A frame that the device refuses for good is taken out and counted by the device. [`io::ErrorKind::NetworkDown`] means
+    /// that the link is down for now and the frames were dropped as a cut cable would; any other error, here and in `recv`,
+    /// that the device is gone.
     fn send(&mut self, frames: &mut VecDeque<Frame>) -> io::Result<()>;
+
+    /// What the device did so far.
+    fn counters(&self) -> DeviceCounters {
+        DeviceCounters::default()
+    }
 }

@@ -1,6 +1,8 @@
 //! The link layer: what packets come from and frames go to. A device knows nothing of the stack; driver and simulator join them.
 
 mod error;
+pub mod netconfig;
+pub mod tun;
 pub mod vnet;
 
 use std::collections::VecDeque;

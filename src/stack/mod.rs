@@ -165,7 +165,7 @@ impl Stack {
                 }
             }
             _ => match self.icmp.receive(datagram, &mut self.ip, &mut self.counters) {
-                Some((protocol::TCP, error)) => self.tcp.icmp_error(error, now),
+                Some((protocol::TCP, error)) => self.tcp.icmp_error(error, &mut self.counters, now),
                 Some((_, error)) => self.udp.icmp_error(error, &mut self.counters),
                 None => {}
             },

@@ -9,6 +9,7 @@ pub mod config;
 pub mod congestion;
 mod frame;
 mod handshake;
+mod icmp;
 mod info;
 mod input;
 mod isn;
@@ -41,7 +42,6 @@ use crate::base::time::Instant;
 use crate::base::timers::TimerQueue;
 use crate::device::Capabilities;
 use crate::ip::Datagram;
-use crate::wire::icmp::IcmpError;
 use crate::wire::ip::Endpoint;
 use crate::wire::packet::Frame;
 use crate::wire::tcp::{Flags, TcpHeader};
@@ -272,9 +272,6 @@ impl Tcp {
             (next, _) => self.timers.set(index, next),
         }
     }
-
-    /// Hears of an ICMP error about one of its segments.
-    pub fn icmp_error(&mut self, _error: IcmpError, _now: Instant) {}
 
     /// Lets every timer fire that is due.
     pub fn handle_timeout(&mut self, counters: &mut Counters, now: Instant) {

@@ -7,6 +7,7 @@ mod ack;
 mod close;
 mod data;
 mod handshake;
+mod icmp;
 mod matrix;
 mod reset;
 mod retransmit;

@@ -23,7 +23,7 @@ impl Tcb {
     }
 
     /// Segment arrives in SYN-SENT.
-    pub fn arrives_in_syn_sent(&mut self, mut segment: Segment, env: &mut Env) -> Result<(), Verdict> {
+    pub fn arrives_in_syn_sent(&mut self, segment: &mut Segment, env: &mut Env) -> Result<(), Verdict> {
         // First: an ACK must acknowledge our SYN, nothing else was sent.
         let acks = segment.has(Flags::ACK);
         if acks && segment.ack() != self.snd.nxt {
@@ -50,10 +50,10 @@ impl Tcb {
             self.syn_due = true;
             return Ok(());
         }
-        self.establish(&segment, env);
+        self.establish(segment, env);
         self.ack.at_once();
         segment.trim_front(self.rcv.nxt);
-        self.take_text_and_fin(&mut segment, env)
+        self.take_text_and_fin(segment, env)
     }
 
     /// The SYN or SYN-ACK was not answered in time: again, or no more (MUST-22, MUST-23).

@@ -33,7 +33,7 @@ type Step = Result<(), Verdict>;
 
 impl Tcb {
     /// Takes a segment in, whatever the state.
-    pub fn receive(&mut self, segment: Segment, env: &mut Env) -> Verdict {
+    pub fn receive(&mut self, segment: &mut Segment, env: &mut Env) -> Verdict {
         let outcome = match self.state {
             State::Closed | State::Listen | State::TimeWait => Err(Verdict::Reset(DropReason::TcpNoSocket)),
             State::SynSent => self.arrives_in_syn_sent(segment, env),
@@ -42,12 +42,12 @@ impl Tcb {
         outcome.err().unwrap_or(Verdict::Done)
     }
 
-    fn arrives(&mut self, mut segment: Segment, env: &mut Env) -> Step {
-        self.check_sequence(&segment, env)?;
-        self.check_rst(&segment, env)?;
-        self.check_syn(&segment, env)?;
-        self.check_ack(&segment, env)?;
-        self.take_text_and_fin(&mut segment, env)
+    fn arrives(&mut self, segment: &mut Segment, env: &mut Env) -> Step {
+        self.check_sequence(segment, env)?;
+        self.check_rst(segment, env)?;
+        self.check_syn(segment, env)?;
+        self.check_ack(segment, env)?;
+        self.take_text_and_fin(segment, env)
     }
 
     /// First: sequence number and timestamp.

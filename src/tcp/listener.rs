@@ -166,7 +166,7 @@ impl Tcp {
     fn send_syn_ack(&mut self, index: u32, counters: &mut Counters, now: Instant) {
         let Some(entry) = self.half_open.at(index) else { return };
         let ts_offset = self.secrets.timestamp_offset(&entry.tuple);
-        let env = env!(self, counters, now);
+        let env = &mut env!(self, counters, now);
         let mut tcb = entry.to_tcb(ts_offset, env);
         tcb.syn_due = true;
         let frame = tcb.poll_transmit(env);
@@ -180,7 +180,7 @@ impl Tcp {
     pub(super) fn for_half_open(
         &mut self,
         index: u32,
-        segment: Segment,
+        mut segment: Segment,
         counters: &mut Counters,
         now: Instant,
     ) {
@@ -189,9 +189,8 @@ impl Tcp {
             return self.send_syn_ack(index, counters, now);
         }
         let (listener, tuple) = (entry.listener, segment.tuple);
-        let mut tcb = entry.to_tcb(self.secrets.timestamp_offset(&tuple), env!(self, counters, now));
-        let reset = close::reset_for(&segment);
-        let verdict = tcb.receive(segment, env!(self, counters, now));
+        let mut tcb = entry.to_tcb(self.secrets.timestamp_offset(&tuple), &env!(self, counters, now));
+        let verdict = tcb.receive(&mut segment, &mut env!(self, counters, now));
         if tcb.state == State::Closed {
             self.remove_half_open(index);
         } else if tcb.state.is_synchronized() {
@@ -202,7 +201,7 @@ impl Tcp {
             self.remove_half_open(index);
             self.promote(tcb, listener, counters, now);
         } else if tcb.ack.is_due()
-            && let Some(frame) = tcb.poll_transmit(env!(self, counters, now))
+            && let Some(frame) = tcb.poll_transmit(&mut env!(self, counters, now))
         {
             self.push_reply(frame, counters);
         }
@@ -211,7 +210,7 @@ impl Tcp {
             Verdict::Drop(reason) | Verdict::Abort(reason) => counters.drop(reason),
             Verdict::Reset(reason) => {
                 counters.drop(reason);
-                self.reset(&tuple, reset, counters);
+                self.reset(&tuple, close::reset_for(&segment), counters);
             }
         }
     }

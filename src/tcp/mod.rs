@@ -115,7 +115,7 @@ pub struct Tcp {
 /// Lends the parts of a [`Tcp`] that every step of a connection may use, beside the connection itself.
 macro_rules! env {
     ($tcp:expr, $counters:expr, $now:expr) => {
-        &mut Env { config: &$tcp.config, capabilities: $tcp.capabilities, counters: $counters, now: $now }
+        Env { config: &$tcp.config, capabilities: $tcp.capabilities, counters: $counters, now: $now }
     };
 }
 use env;
@@ -159,16 +159,14 @@ impl Tcp {
         }
     }
 
-    fn for_connection(&mut self, index: u32, segment: Segment, counters: &mut Counters, now: Instant) {
+    fn for_connection(&mut self, index: u32, mut segment: Segment, counters: &mut Counters, now: Instant) {
         let Some(tcb) = self.connections.at_mut(index) else { return };
-        let tuple = segment.tuple;
-        let reset = close::reset_for(&segment);
-        match tcb.receive(segment, env!(self, counters, now)) {
+        match tcb.receive(&mut segment, &mut env!(self, counters, now)) {
             Verdict::Done => {}
             Verdict::Drop(reason) => counters.drop(reason),
             Verdict::Reset(reason) => {
                 counters.drop(reason);
-                self.reset(&tuple, reset, counters);
+                self.reset(&segment.tuple, close::reset_for(&segment), counters);
             }
             Verdict::Abort(reason) => {
                 counters.drop(reason);
@@ -278,7 +276,7 @@ impl Tcp {
         while let Some(index) = self.timers.pop_due(now) {
             if let Some(tcb) = self.connections.at_mut(index) {
                 while let Some(timer) = tcb.deadlines.take_due(now) {
-                    tcb.on_timer(timer, env!(self, counters, now));
+                    tcb.on_timer(timer, &mut env!(self, counters, now));
                 }
             }
             self.settle(index, now);
@@ -305,8 +303,10 @@ impl Tcp {
             return Some(frame);
         }
         while let Some(&index) = self.ready.front() {
-            let frame =
-                self.connections.at_mut(index).and_then(|tcb| tcb.poll_transmit(env!(self, counters, now)));
+            let frame = self
+                .connections
+                .at_mut(index)
+                .and_then(|tcb| tcb.poll_transmit(&mut env!(self, counters, now)));
             if frame.is_none() {
                 self.ready.pop_front();
                 self.run = 0;

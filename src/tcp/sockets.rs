@@ -108,7 +108,7 @@ impl Tcp {
                 .ok_or(SocketError::AddrNotAvailable)?
         };
         let (iss, ts_offset) = (self.secrets.isn(&tuple, now), self.secrets.timestamp_offset(&tuple));
-        let tcb = Tcb::open(tuple, iss, ts_offset, env!(self, counters, now));
+        let tcb = Tcb::open(tuple, iss, ts_offset, &mut env!(self, counters, now));
         let handle = self.connections.insert(Box::new(tcb));
         self.owners.insert(tuple, Owner::Connection(handle.index));
         self.settle(handle.index, now);
@@ -191,7 +191,7 @@ impl Tcp {
     /// Gives the socket up: the handle is gone, the connection closes gracefully in the background (RST if data is unread).
     pub fn close(&mut self, id: TcpId, counters: &mut Counters, now: Instant) {
         let Some(tcb) = self.connections.get_mut(id.0) else { return };
-        if tcb.close(env!(self, counters, now)) == Closing::Reset {
+        if tcb.close(&env!(self, counters, now)) == Closing::Reset {
             self.abort_connection(id.0.index, counters, now);
         }
         self.settle(id.0.index, now);

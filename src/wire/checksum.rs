@@ -32,6 +32,10 @@ impl Sum {
 
     /// Adds `bytes` to the sum.
     #[must_use]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "a sum takes any bytes, an operator would want one type"
+    )]
     pub fn add(mut self, bytes: &[u8]) -> Self {
         let mut rest = bytes;
         if self.odd

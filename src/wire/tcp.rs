@@ -238,7 +238,7 @@ impl TcpHeader {
         bytes.extend_from_slice(&self.dst_port.to_be_bytes());
         bytes.extend_from_slice(&self.seq.0.to_be_bytes());
         bytes.extend_from_slice(&self.ack.0.to_be_bytes());
-        bytes.push(((MIN_HEADER + options.len()) / 4 << 4) as u8);
+        bytes.push(((MIN_HEADER + options.len()) << 2) as u8);
         bytes.push(self.flags.0);
         bytes.extend_from_slice(&self.window.to_be_bytes());
         bytes.extend_from_slice(&[0, 0]);

@@ -129,7 +129,7 @@ mod tests {
         set.insert(4..6);
         assert_eq!(set.len(), 2);
         assert_eq!(set.insert(2..4), 0..6);
-        assert_eq!(set.iter().collect::<Vec<_>>(), [0..6].to_vec());
+        assert_eq!(set.iter().collect::<Vec<_>>(), vec![0..6]);
     }
 
     proptest! {

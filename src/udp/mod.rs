@@ -367,5 +367,4 @@ fn canonical(addr: SocketAddr) -> SocketAddr {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

@@ -197,5 +197,4 @@ fn may_be_answered(about: &Datagram, ip: &Ip) -> bool {
 }
 
 #[cfg(test)]
-#[path = "tests.rs"]
 mod tests;

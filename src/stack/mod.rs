@@ -176,3 +176,6 @@ impl Stack {
         self.icmp.send_error(about, kind, &mut self.ip, &mut self.counters, now);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,6 +7,8 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use nix::net::if_::if_nametoindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -31,7 +33,12 @@ fn fresh_namespace() {
     unshare(CloneFlags::CLONE_NEWNET).expect("these tests need root, for a network namespace of their own");
 }
 
+/// Held while a child is started: until it runs its program it shares every descriptor of this process, other tests' too,
+/// and keeps their devices alive.
+static STARTING_A_CHILD: Mutex<()> = Mutex::new(());
+
 fn ip(arguments: &str) -> String {
+    let _guard = STARTING_A_CHILD.lock().unwrap_or_else(PoisonError::into_inner);
     let out = Command::new("ip").args(arguments.split(' ')).output().expect("`ip` of iproute2 is needed");
     assert!(out.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&out.stderr));
     String::from_utf8_lossy(&out.stdout).into_owned()
@@ -99,6 +106,13 @@ fn datagram(from: SocketAddr, to: SocketAddr, body: &[u8], sum: bool) -> Frame {
     frame(from, to, protocol::UDP, header, body, sum)
 }
 
+/// A kernel socket that does not wait for ever for what is lost.
+fn socket(at: &str) -> UdpSocket {
+    let socket = UdpSocket::bind((at, 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    socket
+}
+
 fn send(tun: &mut Tun, frame: Frame) {
     let mut frames = VecDeque::from([frame]);
     tun.send(&mut frames).unwrap();
@@ -147,6 +161,7 @@ fn a_template_gets_a_number_and_two_devices_stand_side_by_side() {
 #[test]
 fn a_created_device_vanishes_and_its_name_is_free_at_once() {
     fresh_namespace();
+    let _guard = STARTING_A_CHILD.lock().unwrap_or_else(PoisonError::into_inner);
     for _ in 0..50 {
         let mut tun = Tun::open("tide0", true).unwrap();
         tun.configure(&host()).unwrap();
@@ -190,7 +205,7 @@ fn plain_packets_come_from_a_device_that_offloaded_before() {
     let mut tun = Tun::open("tide0", false).unwrap();
     tun.configure(&host()).unwrap();
     assert_eq!(tun.capabilities(), Capabilities::plain(1_500));
-    let socket = UdpSocket::bind((HOST4, 0)).unwrap();
+    let socket = socket(HOST4);
     socket.send_to(b"plain", (STACK4, 9)).unwrap();
     let packet = recv_where(&mut tun, |packet| transport(packet) == (protocol::UDP, 20));
     assert_eq!(packet.offload, Offload::None);
@@ -235,7 +250,7 @@ fn the_kernels_datagrams_come_out_of_the_device() {
     for offload in [true, false] {
         let mut tun = device(offload);
         for (from, to, start) in [(HOST4, STACK4, 20), (HOST6, STACK6, 40)] {
-            let socket = UdpSocket::bind((from, 0)).unwrap();
+            let socket = socket(from);
             socket.send_to(b"hello", (to, 7)).unwrap();
             let packet = recv_where(&mut tun, |packet| transport(packet) == (protocol::UDP, start));
             assert_eq!(&packet.bytes()[start + 8..], b"hello");
@@ -248,16 +263,16 @@ fn the_kernels_datagrams_come_out_of_the_device() {
     }
 }
 
+/// At once: this fails for IPv6 if `configure` returns before the kernel routes to the address.
 #[test]
 fn datagrams_written_to_the_device_reach_the_kernels_sockets() {
     for offload in [true, false] {
         let mut tun = device(offload);
         for (from, to) in [(STACK4, HOST4), (STACK6, HOST6)] {
-            let socket = UdpSocket::bind((to, 0)).unwrap();
+            let socket = socket(to);
             let (from, to) = (SocketAddr::new(addr(from), 7), socket.local_addr().unwrap());
             send(&mut tun, datagram(from, to, b"hello", !offload));
-            let mut body = [0; 9];
-            assert_eq!(socket.recv_from(&mut body).unwrap(), (5, from));
+            assert_eq!(socket.recv_from(&mut [0; 9]).unwrap(), (5, from));
         }
         let counters = tun.counters();
         assert_eq!((counters.writes, counters.write_bytes, counters.refused), (2, 33 + 53, 0));
@@ -281,7 +296,7 @@ fn a_syn_with_its_checksum_left_to_the_device_is_answered() {
 #[test]
 fn a_burst_is_read_up_to_its_limit_and_an_empty_device_gives_nothing() {
     let mut tun = device(true);
-    let socket = UdpSocket::bind((HOST4, 0)).unwrap();
+    let socket = socket(HOST4);
     (0..10).for_each(|_| assert!(socket.send_to(b"x", (STACK4, 7)).is_ok()));
     let mut packets = Vec::new();
     assert_eq!(tun.recv(&mut packets, 4).unwrap(), 4);
@@ -293,7 +308,7 @@ fn a_burst_is_read_up_to_its_limit_and_an_empty_device_gives_nothing() {
 #[test]
 fn a_refused_frame_does_not_stop_the_others() {
     let mut tun = device(true);
-    let socket = UdpSocket::bind((HOST4, 0)).unwrap();
+    let socket = socket(HOST4);
     let (from, to) = (SocketAddr::new(addr(STACK4), 7), socket.local_addr().unwrap());
     let mut bad = Frame::new(Offload::None);
     bad.push_header(&[0xf5; 20]);

@@ -12,8 +12,10 @@ use nix::ifaddrs::getifaddrs;
 use nix::libc;
 use nix::net::if_::if_nametoindex;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrStorage, recv, send, socket,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrStorage, bind, recv,
+    send, setsockopt, socket, sockopt::ReceiveTimeout,
 };
+use nix::sys::time::{TimeVal, TimeValLike};
 
 use super::TunError;
 
@@ -95,8 +97,7 @@ pub(super) fn apply(
         if has_address(name, addr) {
             continue;
         }
-        let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
-        match netlink.change_address(libc::RTM_NEWADDR, flags, index, addr, prefix) {
+        match netlink.add_address(index, addr, prefix) {
             // The addresses of a device that vanishes with us need no removal.
             Ok(()) if created => {}
             Ok(()) => added.addrs.push((addr, prefix)),
@@ -181,6 +182,14 @@ impl Netlink {
         self.request(kind, flags | libc::NLM_F_ACK, &body).map(drop)
     }
 
+    /// Adds an address and returns when packets to it are delivered.
+    fn add_address(&self, index: u32, addr: IpAddr, prefix: u8) -> nix::Result<()> {
+        let routes = addr.is_ipv6().then(RouteWatch::open).transpose()?;
+        let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+        self.change_address(libc::RTM_NEWADDR, flags, index, addr, prefix)?;
+        routes.map_or(Ok(()), |routes| routes.wait_for(addr))
+    }
+
     /// Sends a request and returns the one message that answers it, its header included.
     fn request(&self, kind: u16, flags: i32, body: &[u8]) -> nix::Result<Vec<u8>> {
         let mut message = ((HEADER + body.len()) as u32).to_ne_bytes().to_vec();
@@ -202,9 +211,41 @@ impl Netlink {
     }
 }
 
+/// Tells when an IPv6 address is in use. The kernel answers RTM_NEWADDR before the address is in its local routing table,
+/// which a work queue sees to a moment later; a packet in between is dropped as misaddressed.
+struct RouteWatch(OwnedFd);
+
+impl RouteWatch {
+    fn open() -> nix::Result<Self> {
+        let Netlink(fd) = Netlink::open()?;
+        bind(fd.as_raw_fd(), &NetlinkAddr::new(0, libc::RTMGRP_IPV6_ROUTE as u32))?;
+        // Far beyond what the kernel takes: only so that no start hangs.
+        setsockopt(&fd, ReceiveTimeout, &TimeVal::seconds(2))?;
+        Ok(RouteWatch(fd))
+    }
+
+    fn wait_for(&self, addr: IpAddr) -> nix::Result<()> {
+        let mut message = vec![0; 16_384];
+        loop {
+            let len = recv(self.0.as_raw_fd(), &mut message, MsgFlags::empty())?;
+            let route = message.get(HEADER..len).unwrap_or_default();
+            let is_local = route.get(RTM_TYPE) == Some(&libc::RTN_LOCAL);
+            let to = attributes(route.get(RTMSG..).unwrap_or_default())
+                .find(|&(kind, _)| kind == libc::RTA_DST)
+                .and_then(|(_, to)| <[u8; 16]>::try_from(to).ok());
+            if is_local && to.map(IpAddr::from) == Some(addr) {
+                return Ok(());
+            }
+        }
+    }
+}
+
 /// Bytes of `struct nlmsghdr` and `struct ifinfomsg`.
 const HEADER: usize = 16;
 const IFINFOMSG: usize = 16;
+/// Bytes of `struct rtmsg`, and where its type lies.
+const RTMSG: usize = 12;
+const RTM_TYPE: usize = 7;
 /// From <linux/if_link.h>.
 const IFLA_TUN_PI: u16 = 4;
 

@@ -201,8 +201,10 @@ fn an_attached_device_stays_but_loses_what_was_added() {
 fn plain_packets_come_from_a_device_that_offloaded_before() {
     fresh_namespace();
     ip("tuntap add tide0 mode tun");
+    let guard = STARTING_A_CHILD.lock().unwrap_or_else(PoisonError::into_inner);
     drop(Tun::open("tide0", true).unwrap());
     let mut tun = Tun::open("tide0", false).unwrap();
+    drop(guard);
     tun.configure(&host()).unwrap();
     assert_eq!(tun.capabilities(), Capabilities::plain(1_500));
     let socket = socket(HOST4);

@@ -1,7 +1,10 @@
 //! The link layer: what packets come from and frames go to. A device knows nothing of the stack; driver and simulator join them.
 
+pub mod capture;
 mod error;
 pub mod netconfig;
+pub mod pipe;
+pub mod segment;
 pub mod tun;
 pub mod vnet;
 

@@ -49,14 +49,20 @@ pub enum Event {
 /// tells it the time; neither returns anything. **`poll_*`** take out what resulted, until there is no more:
 /// [`poll_transmit`](Stack::poll_transmit) the frames to send, [`poll_event`](Stack::poll_event) what sockets became ready for,
 /// [`poll_timeout`](Stack::poll_timeout) when the stack wants to hear of the time again. **Socket calls** never block and fail with
-/// what POSIX says: those that need one layer are on [`tcp`](Stack::tcp), [`udp`](Stack::udp) and [`pings`](Stack::pings), those
-/// that send or choose addresses are here, with the protocol's name in front. After any input or socket call, poll again.
+/// what POSIX says: those that stay within a socket are on [`tcp`](Stack::tcp), [`udp`](Stack::udp) and [`pings`](Stack::pings),
+/// those that need other layers or counters are here, with the protocol's name in front. After any input or socket call, poll again.
 ///
-/// ```no_run
+/// ```
 /// use tidegate::{base::time::Instant, device::Capabilities, stack::{Event, Stack, StackConfig}};
+/// # use tidegate::wire::{ip::{IpHeader, protocol}, packet::{Frame, Packet}, udp::UdpHeader};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # fn next_packet() -> tidegate::wire::packet::Packet { unimplemented!() }
-/// # fn send(_: tidegate::wire::packet::Frame) {}
+/// # fn next_packet() -> Packet {
+/// #     let (src, dst) = ([10, 77, 0, 1].into(), [10, 77, 0, 2].into());
+/// #     let ip = IpHeader { src, dst, protocol: protocol::UDP, hop_limit: 64, traffic_class: 0 };
+/// #     let udp = UdpHeader { src_port: 5000, dst_port: 7, length: 13, checksum: 0 };
+/// #     Packet::from_slice(&[&ip.encode(13, None)[..], &udp.to_bytes(), b"hello"].concat())
+/// # }
+/// # fn send(frame: Frame) { assert!(frame.to_vec().ends_with(b"hello")) }
 /// # let (now, seed) = (Instant::ZERO, [0; 32]);
 /// let config = StackConfig { addrs: vec![("10.77.0.2".parse()?, 24)], tcp: Default::default() };
 /// let mut stack = Stack::new(config, Capabilities::plain(1500), seed)?;
@@ -72,6 +78,7 @@ pub enum Event {
 /// while let Some(frame) = stack.poll_transmit(now) {
 ///     send(frame);
 /// }
+/// # assert_eq!(stack.counters().udp_out, 1);
 /// # Ok(())
 /// # }
 /// ```

@@ -1,5 +1,5 @@
-//! The socket calls that need more than one layer: those that send, or choose among the stack's addresses. All others are on the
-//! layers themselves, behind [`Stack::tcp`], [`Stack::udp`] and [`Stack::pings`].
+//! The socket calls that need more than one layer: those that choose among the stack's addresses, queue datagrams, or drop what
+//! is to be counted. All others are on the layers themselves, behind [`Stack::tcp`], [`Stack::udp`] and [`Stack::pings`].
 
 use std::net::{IpAddr, SocketAddr};
 

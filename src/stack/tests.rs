@@ -3,6 +3,8 @@
 use std::io::IoSlice;
 use std::net::SocketAddr;
 
+use proptest::prelude::{Strategy, any, prop, proptest};
+
 use super::*;
 use crate::base::counters::DropReason;
 use crate::base::socket::SocketError;
@@ -10,7 +12,7 @@ use crate::base::time::Duration;
 use crate::icmp::ping::PingEvent;
 use crate::ip::testing::*;
 use crate::wire::icmp::Message;
-use crate::wire::ip::{IpHeader, IpPacket};
+use crate::wire::ip::{Fragment, IpHeader, IpPacket};
 
 fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
@@ -195,4 +197,49 @@ fn an_idle_stack_wants_nothing() {
     stack.handle_timeout(Instant::from_millis(1_000));
     assert_eq!((stack.poll_timeout(), stack.poll_event()), (None, None));
     assert!(stack.poll_transmit(Instant::ZERO).is_none());
+}
+
+/// Packets that get past the first checks, or nearly so: honest headers in front of anything.
+fn packets() -> impl Strategy<Value = Vec<u8>> {
+    let number = prop::sample::select(vec![0u8, 1, 6, 17, 43, 44, 58, 59, 60, 200]);
+    let bytes = prop::collection::vec(any::<u8>(), 0..100);
+    let honest = (any::<bool>(), number, bytes, any::<u8>()).prop_map(|(v6, number, mut bytes, kind)| {
+        let header = header(v6, number);
+        match number {
+            1 | 58 if bytes.len() >= 8 => fill_icmp_checksum(&header, &mut bytes),
+            17 => bytes = udp(&header, 5_000, u16::from(kind % 4), &bytes),
+            _ => {}
+        }
+        packet(&header, &bytes)
+    });
+    let parts = (any::<bool>(), 0u32..3, 0u16..20, prop::collection::vec(any::<u8>(), 0..5), any::<bool>());
+    let fragment = parts.prop_map(|(v6, id, eighths, eights, more)| {
+        let bytes: Vec<u8> = eights.iter().flat_map(|&byte| [byte; 8]).collect();
+        let part = Fragment { id, offset: eighths * 8, more };
+        [&header(v6, 17).encode(bytes.len(), Some(part))[..], &bytes].concat()
+    });
+    prop::strategy::Union::new([honest.boxed(), fragment.boxed()])
+}
+
+proptest! {
+    /// Hostile cases P1 to P14 at random: no panic, and a stack that has answered comes to rest.
+    #[test]
+    fn any_packets_do_no_harm(packets in prop::collection::vec(packets(), 1..40)) {
+        let mut stack = stack(&["10.77.0.2", "fd77::2"], 1);
+        stack.udp_bind(at("[::]:1")).unwrap();
+        stack.tcp_listen(at("[::]:2"), 4).unwrap();
+        stack.ping_open(addr("10.77.0.1")).unwrap();
+        for bytes in packets {
+            stack.receive(Packet::from_slice(&bytes), Instant::ZERO);
+        }
+        drain(&mut stack, Instant::ZERO);
+        let mut deadlines = 0;
+        while let Some(deadline) = stack.poll_timeout() {
+            stack.handle_timeout(deadline);
+            drain(&mut stack, deadline);
+            deadlines += 1;
+            assert!(deadlines < 1_000, "the stack comes to rest");
+        }
+        while stack.poll_event().is_some() {}
+    }
 }

@@ -41,14 +41,15 @@ impl Datagram {
         self.packet.bytes().get(self.payload.clone()).unwrap_or_default()
     }
 
-    /// The payload from byte `start` to byte `end` as a counted slice. Small ones are copied, so that a few bytes do not pin
-    /// the chunk of 64 KiB that a device reads into (copy-break).
+    /// A part of the payload as a counted slice; empty where `range` goes beyond it. Small ones are copied out of large chunks,
+    /// so that a few bytes do not pin the 64 KiB that a device reads into (copy-break).
     pub fn slice(&self, range: Range<usize>) -> Slice {
         let bytes = self.payload().get(range.clone()).unwrap_or_default();
-        if bytes.len() <= SMALL {
+        if bytes.len() <= SMALL && self.packet.buffer.capacity() > SMALL {
             return Slice::from(Buffer::copy_of(bytes));
         }
-        self.packet.buffer.slice(self.payload.start + range.start..self.payload.start + range.end)
+        let start = self.payload.start + range.start;
+        self.packet.buffer.slice(start..start + bytes.len())
     }
 
     /// The packet's first bytes as an ICMP error quotes them, `limit` at most. A reassembled datagram is quoted as if it had

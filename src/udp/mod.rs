@@ -31,7 +31,7 @@ pub struct UdpId(pub Handle);
 /// UDP sockets of one stack.
 pub const MAX_SOCKETS: usize = 65_536;
 /// Memory of a socket's receive queue, in bytes of chunks.
-pub const MAX_QUEUE: usize = 1 << 20;
+pub const MAX_QUEUE: usize = 4 << 20;
 /// Datagrams in a socket's receive queue.
 pub const MAX_DATAGRAMS: usize = 1_024;
 /// Memory of all receive queues together.

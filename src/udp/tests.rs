@@ -317,19 +317,36 @@ fn a_datagram_with_an_unfinished_checksum_counts_as_verified() {
     assert_eq!(host.next(id), Ok(b"local".to_vec()));
 }
 
+/// Small datagrams end at the count, large ones at the memory that they pin; both bounds are counted.
 #[test]
 fn a_receive_queue_is_bounded_in_count_and_memory() {
+    for (len, bound) in [(5, MAX_DATAGRAMS), (5_000, MAX_QUEUE / 65_536)] {
+        let mut host = Host::plain();
+        let id = host.bind("[::]:7").unwrap();
+        (0..2_000).for_each(|_| assert!(host.arrive(peer(false), 7, &vec![1; len])));
+        assert_eq!(host.counters.udp_in, bound as u64);
+        assert_eq!(host.counters.dropped(DropReason::UdpQueueFull), 2_000 - bound as u64);
+        assert!(host.next(id).is_ok() && host.arrive(peer(false), 7, b"again"));
+        assert_eq!(host.counters.udp_in, bound as u64 + 1);
+        while host.next(id).is_ok() {}
+        assert_eq!(host.udp.memory, 0, "the count is right");
+        host.arrive(peer(false), 7, b"left");
+        host.udp.close(id);
+        assert_eq!(host.udp.memory, 0);
+    }
+}
+
+/// All queues together are bounded, too.
+#[test]
+fn the_memory_of_all_sockets_is_bounded() {
     let mut host = Host::plain();
-    let id = host.bind("[::]:7").unwrap();
-    (0..2_000).for_each(|_| assert!(host.arrive(peer(false), 7, b"small")));
-    let held = host.counters.udp_in;
-    assert!(held as usize * 2_048 <= MAX_QUEUE && held >= 500, "{held} held");
-    assert_eq!(host.counters.dropped(DropReason::UdpQueueFull), 2_000 - held);
-    assert_eq!(host.udp.memory, held as usize * 2_048);
-    assert!(host.next(id).is_ok() && host.arrive(peer(false), 7, b"again"));
-    assert_eq!(host.counters.udp_in, held + 1);
-    host.udp.close(id);
-    assert_eq!(host.udp.memory, 0);
+    let sockets: Vec<_> = (1..=17).map(|port| host.bind(&format!("[::]:{port}")).unwrap()).collect();
+    for port in 1..=17 {
+        (0..64).for_each(|_| assert!(host.arrive(peer(false), port, &[1; 5_000])));
+    }
+    assert_eq!((host.udp.memory, host.counters.dropped(DropReason::UdpQueueFull)), (MAX_MEMORY, 64));
+    host.udp.connect(sockets[0], at("10.77.0.9:1"), &host.ip).unwrap();
+    assert_eq!(host.udp.memory, MAX_MEMORY - MAX_QUEUE, "what others sent is gone");
 }
 
 /// A few bytes do not pin the 64 KiB that a device reads into.

@@ -1,10 +1,13 @@
 //! The TUN device against the real kernel. Every test enters a network namespace of its own, which needs root and
 //! /dev/net/tun; without them it fails and says so. What is sent never leaves the namespace.
 
+// Helpers here are test code too, which clippy.toml's exception for tests does not see.
+#![allow(clippy::unwrap_used)]
+
 use std::collections::VecDeque;
 use std::fs;
-use std::io::ErrorKind;
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::io::{ErrorKind, Write};
+use std::net::{IpAddr, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::process::Command;
 use std::sync::{Mutex, PoisonError};
@@ -292,6 +295,45 @@ fn a_syn_with_its_checksum_left_to_the_device_is_answered() {
         let answer = recv_where(&mut tun, |packet| transport(packet) == (protocol::TCP, start));
         let (header, _) = TcpHeader::parse(&answer.bytes()[start..]).unwrap();
         assert_eq!(header.flags, Flags::RST.with(Flags::ACK));
+    }
+}
+
+/// Both ways: the kernel takes a super-segment of ours as one, and its own come out whole.
+#[test]
+fn super_segments_pass_whole() {
+    let mut tun = device(true);
+    for (host, stack, start) in [(HOST4, STACK4, 20), (HOST6, STACK6, 40)] {
+        let (from, to) = (SocketAddr::new(addr(stack), 80), SocketAddr::new(addr(host), 81));
+        let header = TcpHeader { src_port: 80, dst_port: 81, flags: Flags::ACK, ..TcpHeader::default() };
+        let mut big = frame(from, to, protocol::TCP, header.to_bytes().to_vec(), &[7; 60_000], false);
+        big.offload = Offload::Tcp { mss: 1_400, start: start as u16 };
+        send(&mut tun, big);
+        let is_tcp = |packet: &Packet| transport(packet) == (protocol::TCP, start);
+        let answer = recv_where(&mut tun, is_tcp);
+        assert_eq!(TcpHeader::parse(&answer.bytes()[start..]).unwrap().0.flags, Flags::RST);
+        let mut more = Vec::new();
+        tun.recv(&mut more, 64).unwrap();
+        assert!(!more.iter().any(is_tcp), "one answer to one segment");
+
+        // A new thread is in the same network namespace.
+        let client = std::thread::spawn(move || TcpStream::connect(from).unwrap().write_all(&[7; 50_000]));
+        let syn = recv_where(&mut tun, is_tcp);
+        let (syn, _) = TcpHeader::parse(&syn.bytes()[start..]).unwrap();
+        let reply = TcpHeader {
+            src_port: 80,
+            dst_port: syn.src_port,
+            ack: syn.seq + 1,
+            flags: Flags::SYN.with(Flags::ACK),
+            window: 65_535,
+            options: tcp::Options { mss: Some(1_400), ..Default::default() },
+            ..TcpHeader::default()
+        };
+        let to = SocketAddr::new(addr(host), syn.src_port);
+        send(&mut tun, frame(from, to, protocol::TCP, reply.to_bytes().to_vec(), b"", false));
+        let data = recv_where(&mut tun, |packet| is_tcp(packet) && packet.bytes().len() > start + 20);
+        assert_eq!(data.offload, Offload::Tcp { mss: 1_400, start: start as u16 });
+        assert!(data.bytes().len() > 5_000, "{} bytes", data.bytes().len());
+        client.join().unwrap().unwrap();
     }
 }
 

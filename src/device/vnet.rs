@@ -140,7 +140,7 @@ mod tests {
         let mut headers = vec![0; ip + tcp];
         headers[0] = if ip == 20 { 0x45 } else { 0x60 };
         headers[if ip == 20 { 9 } else { 6 }] = protocol::TCP;
-        headers[ip + 12] = (tcp / 4 << 4) as u8;
+        headers[ip + 12] = ((tcp / 4) << 4) as u8;
         frame.push_header(&headers);
         frame.payload.push(Buffer::copy_of(&vec![7; payload]).into());
         frame

@@ -31,7 +31,7 @@ pub struct HostSide {
     pub mtu: Option<u32>,
 }
 
-/// Addresses that were added here to a device that outlives the process; dropping this removes them.
+/// Addresses that were added here, perhaps to a device that outlives the process; dropping this removes them.
 #[derive(Debug, Default)]
 pub(super) struct Added {
     index: u32,
@@ -98,8 +98,6 @@ pub(super) fn apply(
             continue;
         }
         match netlink.add_address(index, addr, prefix) {
-            // The addresses of a device that vanishes with us need no removal.
-            Ok(()) if created => {}
             Ok(()) => added.addrs.push((addr, prefix)),
             Err(errno) if addr.is_ipv6() && is_no_ipv6(errno) => {
                 softly.push(TunError::NoIpv6(name.into()));

@@ -1,3 +1,9 @@
-//! The `tidegate` program.
+//! The `tidegate` program: the stack behind a TUN device, as a server and as a client.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -357,12 +357,15 @@ impl Tcp {
         None
     }
 
-    /// Connections that are neither closed nor in TIME-WAIT, those that close in the background included.
+    /// Connections that something can still be lost of: an application holds them, or data or FIN is not acknowledged. Not
+    /// those that are closed, in TIME-WAIT, or closed by the application and acknowledged (FIN-WAIT-2).
     pub fn open_connections(&self) -> usize {
-        self.connections
-            .iter()
-            .filter(|(_, tcb)| !matches!(tcb.state, State::Closed | State::TimeWait))
-            .count()
+        let done = |tcb: &Tcb| match tcb.state {
+            State::Closed | State::TimeWait => true,
+            State::FinWait2 => tcb.orphan,
+            _ => false,
+        };
+        self.connections.iter().filter(|(_, tcb)| !done(tcb)).count()
     }
 }
 

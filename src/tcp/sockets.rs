@@ -135,6 +135,8 @@ impl Tcp {
             tcb.wants_room = true;
             return Err(SocketError::WouldBlock);
         }
+        // Who finds the queue full by looking (`readiness`) is told of room as well as who finds it by trying.
+        tcb.wants_room |= tcb.send_queue.len() >= limit;
         self.settle(id.0.index, now);
         Ok(taken)
     }

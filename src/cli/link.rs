@@ -1,0 +1,129 @@
+//! The link of a command: its TUN device, the host's and the stack's addresses on it, and the stack behind it.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+use anyhow::Context;
+use tidegate::device::netconfig::HostSide;
+use tidegate::device::tun::Tun;
+use tidegate::driver::Driver;
+use tidegate::net::Net;
+use tidegate::stack::StackConfig;
+use tracing::warn;
+
+/// Options of the device and its addresses.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Device to create or, if it exists, to attach to; %d stands for the first free number [default: tide0 to serve, else tidec%d]
+    #[arg(long, value_name = "NAME", conflicts_with = "tun_fd")]
+    tun: Option<String>,
+    /// Open descriptor of a TUN device to use instead of opening one
+    #[arg(long, value_name = "FD")]
+    tun_fd: Option<i32>,
+    /// The host's IPv4 address and prefix length [default: 10.77.0.1/24 to serve, else 10.78.0.1/24]
+    #[arg(long, value_name = "ADDR/LEN")]
+    host_addr: Option<Prefix<Ipv4Addr>>,
+    /// The stack's IPv4 address [default: 10.77.0.2 to serve, else 10.78.0.2]
+    #[arg(long)]
+    addr: Option<Ipv4Addr>,
+    /// The host's IPv6 address and prefix length [default: fd77::1/64 to serve, else fd78::1/64]
+    #[arg(long, value_name = "ADDR/LEN")]
+    host_addr6: Option<Prefix<Ipv6Addr>>,
+    /// The stack's IPv6 address [default: fd77::2 to serve, else fd78::2]
+    #[arg(long)]
+    addr6: Option<Ipv6Addr>,
+    /// Largest IP packet on the link, in bytes; 1500 on a new device
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(1280..=65_535))]
+    mtu: Option<u32>,
+    /// Exchange plain packets with the kernel instead of super-segments of up to 64 KiB
+    #[arg(long)]
+    no_offload: bool,
+}
+
+/// Which defaults a command has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Role {
+    /// `serve`.
+    Server,
+    /// `ping` and `get`: apart from the server's, so that both run side by side.
+    Client,
+}
+
+/// A stack that runs behind its device.
+#[derive(Debug)]
+pub(crate) struct Link {
+    pub(crate) net: Net,
+    pub(crate) driver: Driver,
+    /// The device's name.
+    pub(crate) name: String,
+    /// The stack's addresses.
+    pub(crate) addr: Ipv4Addr,
+    pub(crate) addr6: Ipv6Addr,
+}
+
+impl Args {
+    /// Opens the device, sets up the host's side and starts the stack. What was created goes with the driver.
+    pub(crate) fn open(self, role: Role) -> anyhow::Result<Link> {
+        let (name, subnet) = match role {
+            Role::Server => ("tide0", 77),
+            Role::Client => ("tidec%d", 78),
+        };
+        let offload = !self.no_offload;
+        let mut tun = match self.tun_fd {
+            Some(fd) => Tun::from_inherited(fd, offload)?,
+            None => Tun::open(self.tun.as_deref().unwrap_or(name), offload)?,
+        };
+        let host = self.host_addr.unwrap_or(Prefix { addr: Ipv4Addr::new(10, subnet, 0, 1), len: 24 });
+        let addr = self.addr.unwrap_or(Ipv4Addr::new(10, subnet, 0, 2));
+        // The decimal number is read as hexadecimal, so that both addresses look alike: 10.77 and fd77.
+        let net6 = 0xfd00 + u16::from(subnet / 10 * 16 + subnet % 10);
+        let default6 = |host| Ipv6Addr::new(net6, 0, 0, 0, 0, 0, 0, host);
+        let host6 = self.host_addr6.unwrap_or(Prefix { addr: default6(1), len: 64 });
+        let addr6 = self.addr6.unwrap_or(default6(2));
+        let addrs = vec![(host.addr.into(), host.len), (host6.addr.into(), host6.len)];
+        for soft in tun.configure(&HostSide { addrs, mtu: self.mtu })? {
+            warn!("{soft}");
+        }
+        let name = tun.name().to_owned();
+        let addrs: Vec<(IpAddr, u8)> = vec![(addr.into(), host.len), (addr6.into(), host6.len)];
+        let config = StackConfig { addrs, tcp: Default::default() };
+        let (net, driver) = Net::start(config, tun).context("cannot start the stack")?;
+        Ok(Link { net, driver, name, addr, addr6 })
+    }
+}
+
+/// An address with the length of its subnet's prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Prefix<A> {
+    addr: A,
+    len: u8,
+}
+
+impl<A: FromStr<Err = std::net::AddrParseError> + Into<IpAddr> + Copy> FromStr for Prefix<A> {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (addr, len) =
+            text.split_once('/').ok_or("write it as ADDRESS/LENGTH, for example 10.77.0.1/24")?;
+        let addr: A = addr.parse().map_err(|error: A::Err| error.to_string())?;
+        let longest = if addr.into().is_ipv4() { 32 } else { 128 };
+        match len.parse() {
+            Ok(len) if len <= longest => Ok(Prefix { addr, len }),
+            _ => Err(format!("the prefix length must be a number up to {longest}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_are_read_and_checked() {
+        assert_eq!("10.0.0.1/8".parse(), Ok(Prefix { addr: Ipv4Addr::new(10, 0, 0, 1), len: 8 }));
+        assert_eq!("::1/128".parse(), Ok(Prefix { addr: Ipv6Addr::LOCALHOST, len: 128 }));
+        for text in ["10.0.0.1", "10.0.0.1/33", "10.0.0.1/x", "10.0.0/8", "fd77::1/64"] {
+            assert!(text.parse::<Prefix<Ipv4Addr>>().is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! The command line: what can be asked for, how errors are told, and what every command needs.
+
+mod get;
+mod link;
+mod ping;
+mod serve;
+mod signals;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use tokio::runtime::{Builder, Runtime};
+use tracing_subscriber::EnvFilter;
+
+/// A TCP/IP stack in a process, behind a TUN device.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve echo, discard, chargen and HTTP behind a TUN device.
+    Serve(serve::Args),
+    /// Send echo requests to a host through a stack of this program's own.
+    Ping(ping::Args),
+    /// Fetch a URL over a stack of this program's own.
+    Get(get::Args),
+}
+
+/// Runs what the command line asks for. Errors are one line on stderr and status 1; wrong usage is clap's, with status 2.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    start_log();
+    let result = match cli.command {
+        Command::Serve(args) => serve::run(args),
+        Command::Ping(args) => ping::run(args),
+        Command::Get(args) => get::run(args),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("tidegate: {}", one_line(&format!("{error:#}")));
+        ExitCode::FAILURE
+    })
+}
+
+/// A runtime on this thread: driver and applications take turns on one core, without locks that anybody waits for.
+fn runtime() -> anyhow::Result<Runtime> {
+    Ok(Builder::new_current_thread().enable_all().build()?)
+}
+
+/// Runs `command` to its end, then drops whatever it left behind; nothing is waited for.
+fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = runtime()?;
+    let result = runtime.block_on(command);
+    runtime.shutdown_background();
+    result
+}
+
+/// The log goes to stderr; `RUST_LOG` chooses what is in it.
+fn start_log() {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let stderr = std::io::stderr;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(stderr)
+        .with_ansi(stderr().is_terminal())
+        .with_target(false)
+        .init();
+}
+
+fn one_line(text: &str) -> String {
+    text.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}
+
+/// Seconds with an optional unit: `2`, `0.5`, `2s`, `300ms`, `1m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let number = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit = match &text[number.len()..] {
+        "" | "s" => 1.0,
+        "ms" => 0.001,
+        "m" => 60.0,
+        unit => return Err(format!("no such unit: {unit}; use ms, s or m")),
+    };
+    let seconds = number.parse::<f64>().map_err(|error| error.to_string())? * unit;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        use clap::CommandFactory;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_have_units() {
+        for (text, millis) in
+            [("2", 2000), ("2s", 2000), ("0.5", 500), ("300ms", 300), ("1m", 60_000), ("0", 0)]
+        {
+            assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        }
+        for text in ["", "s", "-1", "2h", "1e99", "nan", "zwei"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn errors_are_one_line() {
+        assert_eq!(one_line("no device:\n  try another"), "no device: try another");
+    }
+}

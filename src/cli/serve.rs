@@ -1,0 +1,139 @@
+//! `tidegate serve`: echo, discard, chargen and HTTP behind a TUN device, until a signal comes.
+
+use std::io::Write;
+use std::net::Ipv6Addr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use tidegate::apps::serve::Bounds;
+use tidegate::apps::{Stop, chargen, discard, echo, http, serve, udp_echo};
+use tidegate::net::{Net, TcpListener, UdpSocket};
+use tokio::task::JoinSet;
+use tracing::info;
+
+use super::link::{self, Link, Role};
+use super::signals::Signals;
+
+const ECHO: u16 = 7;
+const DISCARD: u16 = 9;
+const CHARGEN: u16 = 19;
+const HTTP: u16 = 80;
+
+/// Options of `serve`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    link: link::Args,
+    /// Directory whose files HTTP serves; a start page without
+    #[arg(long, value_name = "DIR")]
+    http_root: Option<PathBuf>,
+    /// How long connections may go on after SIGTERM or SIGINT; a second signal ends at once
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = super::duration)]
+    grace: Duration,
+}
+
+pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
+    if let Some(root) = &args.http_root {
+        let listing = std::fs::read_dir(root);
+        listing
+            .with_context(|| format!("cannot serve {}: name a directory with --http-root", root.display()))?;
+    }
+    super::block_on(serve(args))
+}
+
+async fn serve(args: Args) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::catch()?;
+    let Link { net, mut driver, name, addr, addr6 } = args.link.open(Role::Server)?;
+    let servers = Servers::start(&net, args.http_root, args.grace).await?;
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "ready {name} {addr} {addr6}")
+        .and_then(|()| stdout.flush())
+        .context("cannot say ready")?;
+    let failed = tokio::select! {
+        () = signals.next() => None,
+        ended = driver.ended() => Some(ended),
+    };
+    let result = match failed {
+        Some(ended) => ended.with_context(|| format!("device {name} failed")),
+        None => {
+            info!(grace = ?args.grace, "stopping; a second signal ends at once");
+            tokio::select! {
+                () = signals.next() => Ok(()),
+                result = drain(servers, driver, args.grace) => result,
+            }
+        }
+    };
+    eprintln!("counters {}", net.counters());
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+/// Lets applications end, then the connections they closed; together within `grace`.
+async fn drain(servers: Servers, driver: tidegate::driver::Driver, grace: Duration) -> anyhow::Result<()> {
+    let deadline = driver.shared().now() + grace;
+    servers.stop().await;
+    let rest = deadline.since(driver.shared().now());
+    driver.shutdown(rest).await.context("the device failed while stopping")
+}
+
+/// The applications, each in a task.
+struct Servers {
+    tasks: JoinSet<()>,
+    stop: tokio::sync::watch::Sender<bool>,
+}
+
+impl Servers {
+    async fn start(net: &Net, http_root: Option<PathBuf>, grace: Duration) -> anyhow::Result<Self> {
+        let (stop, stopped) = Stop::channel();
+        let bounds = Bounds { grace, ..Bounds::default() };
+        let mut tasks = JoinSet::new();
+        let listener = listen(net, ECHO).await?;
+        let stopping = wait(stopped.clone());
+        tasks.spawn(log("echo", serve::accept("echo", listener, bounds, stopping, |s, _, _| echo::run(s))));
+        let listener = listen(net, DISCARD).await?;
+        let stopping = wait(stopped.clone());
+        tasks.spawn(log(
+            "discard",
+            serve::accept("discard", listener, bounds, stopping, |s, _, _| discard::run(s)),
+        ));
+        let listener = listen(net, CHARGEN).await?;
+        let stopping = wait(stopped.clone());
+        let chargen =
+            serve::accept("chargen", listener, bounds, stopping, |s, _, stop| chargen::run(s, stop));
+        tasks.spawn(log("chargen", chargen));
+        let listener = listen(net, HTTP).await?;
+        let router = http::router(http::Config { http_root, ..http::Config::default() });
+        let limits = http::Limits { bounds, ..http::Limits::default() };
+        tasks.spawn(log("http", http::serve(listener, router, limits, wait(stopped.clone()))));
+        let socket =
+            UdpSocket::bind(net, (Ipv6Addr::UNSPECIFIED, ECHO)).await.context("cannot open UDP port 7")?;
+        let guard = udp_echo::Guard::new(ECHO, udp_echo::Limits::default());
+        let udp = udp_echo::serve(socket, guard, wait(stopped));
+        tasks.spawn(async {
+            let _ = udp.await;
+        });
+        Ok(Servers { tasks, stop })
+    }
+
+    /// Asks all to stop and waits for them; each bounds its own drain.
+    async fn stop(mut self) {
+        self.stop.send_replace(true);
+        while self.tasks.join_next().await.is_some() {}
+    }
+}
+
+/// Listens on a port of every address of the stack.
+async fn listen(net: &Net, port: u16) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(net, (Ipv6Addr::UNSPECIFIED, port)).await;
+    listener.with_context(|| format!("cannot listen on TCP port {port}"))
+}
+
+async fn wait(mut stop: Stop) {
+    stop.wait().await;
+}
+
+async fn log(name: &'static str, server: impl Future<Output = tidegate::apps::Summary>) {
+    let summary = server.await;
+    info!(server = name, "stopped: {summary}");
+}

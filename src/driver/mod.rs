@@ -1,0 +1,73 @@
+//! The ring around a stack: the one place with a clock, readiness and a task. [`Driver`] joins a [`Device`] to a [`Stack`] on
+//! a tokio runtime; [`shared::Shared`] is what sockets call, and what a simulator drives in the driver's place.
+
+pub mod clock;
+mod descriptor;
+pub mod shared;
+mod task;
+pub mod wakers;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::device::Device;
+use crate::stack::Stack;
+use clock::Clock;
+use shared::Shared;
+use task::Task;
+
+/// A running stack over a device: one task on the runtime that started it. Dropping the handle leaves the task running.
+#[derive(Debug)]
+pub struct Driver {
+    shared: Arc<Shared>,
+    stop: oneshot::Sender<Duration>,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl Driver {
+    /// Joins `stack` to `device` on the current tokio runtime, whose I/O driver must be enabled.
+    ///
+    /// # Errors
+    /// What the system says when it refuses a timer or to watch the device's descriptor.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn spawn<D: Device + Send + 'static>(stack: Stack, device: D) -> io::Result<Driver> {
+        let shared = Shared::new(stack, Clock::Monotonic);
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(Task::new(shared.clone(), device, stopped)?.run());
+        Ok(Driver { shared, stop, task })
+    }
+
+    /// The stack, as sockets share it.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Waits until every connection is closed and everything is sent, for `grace` at most; then resets what is left and
+    /// releases the device. Sockets that are used afterwards report an error.
+    ///
+    /// # Errors
+    /// The device's error, if it failed.
+    pub async fn shutdown(self, grace: Duration) -> io::Result<()> {
+        // The task may have ended before: then it says why.
+        let _ = self.stop.send(grace);
+        flatten(self.task.await)
+    }
+
+    /// Waits for the driver to end by itself, which it does only when the device fails.
+    ///
+    /// # Errors
+    /// The device's error.
+    pub async fn ended(&mut self) -> io::Result<()> {
+        flatten((&mut self.task).await)
+    }
+}
+
+fn flatten(ended: Result<io::Result<()>, tokio::task::JoinError>) -> io::Result<()> {
+    ended.unwrap_or_else(|error| Err(io::Error::other(error)))
+}

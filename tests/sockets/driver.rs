@@ -1,0 +1,114 @@
+//! What the driver owes: no wake-up without a reason, no socket that waits for ever, nothing lost when the device is full.
+
+use std::io::ErrorKind;
+use std::time::Duration;
+
+use tidegate::net::{TcpListener, TcpStream, UdpSocket};
+use tidegate::tcp::config::TcpConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::link::{self, Host, SERVER, Wire, hosts, pattern, settle, start};
+
+/// Architecture §4: an idle stack makes no wake-ups, open connections or not.
+#[tokio::test]
+async fn an_idle_stack_makes_no_wake_ups() {
+    let (server, client) = hosts(TcpConfig::default());
+    let listener = TcpListener::bind(&server.net, (SERVER, 7)).await.unwrap();
+    let mut stream = TcpStream::connect(&client.net, (SERVER, 7)).await.unwrap();
+    let (mut accepted, _) = listener.accept().await.unwrap();
+    stream.write_all(b"hello").await.unwrap();
+    accepted.read_exact(&mut [0; 5]).await.unwrap();
+    settle().await;
+    let before = (server.net.counters().wake_ups, client.net.counters().wake_ups);
+    settle().await;
+    settle().await;
+    // A timer that was set during the exchange may be due in the meantime, but each only once.
+    let after = (server.net.counters().wake_ups, client.net.counters().wake_ups);
+    assert!(after.0 - before.0 <= 1 && after.1 - before.1 <= 1, "{before:?} {after:?}");
+}
+
+/// Two stacks whose devices are full must not wait for each other: reading goes on while writing waits.
+#[tokio::test]
+async fn both_directions_at_once_survive_a_full_device() {
+    let (server, client) = hosts(TcpConfig::default());
+    let listener = TcpListener::bind(&server.net, (SERVER, 7)).await.unwrap();
+    let sent = pattern(4_000_000);
+    let (near, far) = tokio::join!(TcpStream::connect(&client.net, (SERVER, 7)), listener.accept());
+    let transfer = async |stream: TcpStream| {
+        let (mut reader, mut writer) = stream.into_split();
+        let mut received = Vec::new();
+        let write = async {
+            writer.write_all(&sent).await.unwrap();
+            writer.shutdown().await.unwrap();
+        };
+        let (_, read) = tokio::join!(write, reader.read_to_end(&mut received));
+        read.unwrap();
+        assert!(received == sent, "the bytes differ");
+    };
+    tokio::join!(transfer(near.unwrap()), transfer(far.unwrap().0));
+    assert!(server.net.counters().get("tcp_out_data") > 2_000);
+}
+
+/// A device that is gone ends the driver with its error, and every socket, waiting or not, with an error of its own.
+#[tokio::test]
+async fn a_device_that_fails_fails_every_socket() {
+    let (near, far) = Wire::pair();
+    let Host { net, mut driver } = start(1, near, TcpConfig::default());
+    let listener = TcpListener::bind(&net, (SERVER, 7)).await.unwrap();
+    let accepting = tokio::spawn(async move { listener.accept().await.map(drop) });
+    settle().await;
+    drop(far);
+    let socket = UdpSocket::bind(&net, (SERVER, 9)).await.unwrap();
+    socket.send_to(b"into the void", "10.0.0.2:9").await.unwrap();
+    driver.ended().await.unwrap_err();
+    let error = accepting.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NetworkDown);
+    assert!(error.to_string().contains("device failed"), "{error}");
+    assert_eq!(socket.recv(&mut [0; 9]).await.unwrap_err().kind(), ErrorKind::NetworkDown);
+    assert_eq!(TcpListener::bind(&net, (SERVER, 8)).await.unwrap_err().kind(), ErrorKind::NetworkDown);
+}
+
+/// Issue 2: on SIGTERM what is queued still arrives, within the grace period.
+#[tokio::test]
+async fn a_shutdown_sends_what_is_queued_and_then_fails_sockets() {
+    let (server, client) = hosts(TcpConfig::default());
+    let listener = TcpListener::bind(&server.net, (SERVER, 7)).await.unwrap();
+    let sent = pattern(500_000);
+    let mut stream = TcpStream::connect(&client.net, (SERVER, 7)).await.unwrap();
+    let (mut accepted, _) = listener.accept().await.unwrap();
+    let receiving = tokio::spawn(async move {
+        let mut received = Vec::new();
+        stream.read_to_end(&mut received).await.map(|_| received)
+    });
+    accepted.write_all(&sent).await.unwrap();
+    drop(accepted);
+    server.driver.shutdown(Duration::from_secs(60)).await.unwrap();
+    assert!(receiving.await.unwrap().unwrap() == sent, "the bytes differ");
+    assert_eq!(listener.accept().await.unwrap_err().kind(), ErrorKind::NetworkDown);
+}
+
+/// What outlasts the grace period is reset: the peer learns of it.
+#[tokio::test]
+async fn a_shutdown_resets_what_outlasts_the_grace() {
+    let (server, client) = hosts(TcpConfig::default());
+    let listener = TcpListener::bind(&server.net, (SERVER, 7)).await.unwrap();
+    let mut stream = TcpStream::connect(&client.net, (SERVER, 7)).await.unwrap();
+    let (mut accepted, _) = listener.accept().await.unwrap();
+    server.driver.shutdown(Duration::ZERO).await.unwrap();
+    assert_eq!(stream.read_u8().await.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    assert_eq!(accepted.read_u8().await.unwrap_err().kind(), ErrorKind::NetworkDown);
+}
+
+/// A driver that goes down with its runtime leaves no socket waiting.
+#[test]
+fn sockets_outlive_the_runtime_of_their_driver() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let (host, _far) = first.block_on(async {
+        let (near, far) = Wire::pair();
+        (start(1, near, TcpConfig::default()), far)
+    });
+    drop(first);
+    let error = runtime().block_on(TcpListener::bind(&host.net, (link::SERVER, 7))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NetworkDown);
+}

@@ -1,0 +1,8 @@
+//! The sockets and the driver as programs use them: two stacks in one process, each with its own driver, joined by a link
+//! that the kernel makes readable and writable.
+
+mod driver;
+mod link;
+mod others;
+mod stream;
+mod web;

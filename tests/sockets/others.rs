@@ -1,0 +1,86 @@
+//! UDP sockets and echo requests.
+
+use std::io::ErrorKind;
+
+use tidegate::net::{Ping, PingEvent, UdpSocket};
+use tidegate::tcp::config::TcpConfig;
+
+use crate::link::{SERVER, SERVER6, hosts, pattern};
+
+/// RFC 768 over both versions, fragments included.
+#[tokio::test]
+async fn datagrams_of_any_size_come_whole() {
+    let (server, client) = hosts(TcpConfig::default());
+    let echo = UdpSocket::bind(&server.net, "[::]:7").await.unwrap();
+    tokio::spawn(async move {
+        let mut datagram = vec![0; 65_535];
+        loop {
+            let received = echo.recv_msg(&mut datagram).await.unwrap();
+            echo.send_from(&datagram[..received.len], received.to, received.from).await.unwrap();
+        }
+    });
+    for host in [SERVER, SERVER6] {
+        let any = if host == SERVER { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = UdpSocket::bind(&client.net, any).await.unwrap();
+        socket.connect((host, 7)).await.unwrap();
+        for len in [0, 1, 1452, 1473, 9000, 60_000] {
+            let sent = pattern(len);
+            assert_eq!(socket.send(&sent).await.unwrap(), len);
+            let mut back = vec![0; 65_535];
+            assert_eq!(socket.recv(&mut back).await.unwrap(), len);
+            assert!(back[..len] == sent, "{len} bytes differ");
+        }
+    }
+}
+
+/// RFC 1122 §4.1.3.3: a connected socket hears that nobody listens.
+#[tokio::test]
+async fn a_closed_port_is_told_to_a_connected_socket() {
+    let (_server, client) = hosts(TcpConfig::default());
+    let socket = UdpSocket::bind(&client.net, "0.0.0.0:0").await.unwrap();
+    assert_eq!(socket.recv(&mut [0]).await.unwrap_err().kind(), ErrorKind::NotConnected);
+    socket.connect((SERVER, 9)).await.unwrap();
+    socket.send(b"?").await.unwrap();
+    socket.readable().await.unwrap();
+    assert_eq!(socket.recv(&mut [0]).await.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+}
+
+/// A sender that outruns the device waits for room instead of losing datagrams on this side.
+#[tokio::test]
+async fn a_fast_sender_waits_for_the_device() {
+    let (server, client) = hosts(TcpConfig::default());
+    let sink = UdpSocket::bind(&server.net, (SERVER, 9)).await.unwrap();
+    let source = UdpSocket::bind(&client.net, "0.0.0.0:0").await.unwrap();
+    let reading = tokio::spawn(async move {
+        for number in 0..5_000_u32 {
+            let mut datagram = [0; 1000];
+            let (len, _) = sink.recv_from(&mut datagram).await.unwrap();
+            assert_eq!((len, &datagram[..4]), (1000, &number.to_be_bytes()[..]));
+        }
+    });
+    for number in 0..5_000_u32 {
+        let mut datagram = [0; 1000];
+        datagram[..4].copy_from_slice(&number.to_be_bytes());
+        source.send_to(&datagram, (SERVER, 9)).await.unwrap();
+    }
+    reading.await.unwrap();
+}
+
+#[tokio::test]
+async fn echo_requests_are_answered_on_both_versions() {
+    let (_server, client) = hosts(TcpConfig::default());
+    for host in [SERVER, SERVER6] {
+        let ping = Ping::open(&client.net, host.parse().unwrap()).unwrap();
+        for (seq, len) in [(1, 0), (2, 56), (3, 60_000)] {
+            let sent = pattern(len);
+            ping.send(seq, &sent).unwrap();
+            match ping.recv().await.unwrap() {
+                PingEvent::Reply { from, seq: answered, data, .. } => {
+                    assert_eq!((from.to_string().as_str(), answered), (host, seq));
+                    assert!(*data == *sent);
+                }
+                event => panic!("{event:?}"),
+            }
+        }
+    }
+}

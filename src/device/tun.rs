@@ -91,6 +91,23 @@ impl Tun {
         Tun::from_parts(fd, name, false, flags & sys::IFF_VNET_HDR != 0, offload)
     }
 
+    /// Like [`Tun::from_fd`], for the descriptor `number` that the program which started this one left open for it.
+    ///
+    /// # Errors
+    /// [`TunError::Descriptor`] tells what the descriptor lacks.
+    #[allow(unsafe_code)]
+    pub fn from_inherited(number: i32, offload: bool) -> Result<Tun, TunError> {
+        let unfit = TunError::Descriptor { fd: number, reason: "is not open" };
+        // Standard input, output and error stay where they are.
+        if number <= libc::STDERR_FILENO {
+            return Err(unfit);
+        }
+        // SAFETY: borrowed for one call, which fails without effect if the descriptor is not open.
+        let given = unsafe { BorrowedFd::borrow_raw(number) };
+        let own = given.try_clone_to_owned().map_err(|_| unfit)?;
+        Tun::from_fd(own, offload)
+    }
+
     fn from_parts(
         fd: OwnedFd,
         name: String,

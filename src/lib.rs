@@ -6,10 +6,11 @@
 pub mod apps;
 pub mod base;
 pub mod device;
+pub mod driver;
 pub mod icmp;
 pub mod ip;
+pub mod net;
 pub mod stack;
-
 pub mod tcp;
 pub mod udp;
 pub mod wire;

@@ -68,17 +68,18 @@ impl Net {
     }
 }
 
-const NO_ADDRESS: &str = "the name has no address";
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")
+}
 
-/// Resolves `addr` as tokio does, by the system's resolver; at least one address.
+/// Resolves `addr` as tokio does, by the system's resolver.
 async fn resolve(addr: impl ToSocketAddrs) -> io::Result<Vec<SocketAddr>> {
-    let addrs: Vec<SocketAddr> = lookup_host(addr).await?.collect();
-    if addrs.is_empty() { Err(io::Error::new(io::ErrorKind::InvalidInput, NO_ADDRESS)) } else { Ok(addrs) }
+    Ok(lookup_host(addr).await?.collect())
 }
 
 /// The first success of `open`, or else the last error.
 fn first<R>(addrs: Vec<SocketAddr>, mut open: impl FnMut(SocketAddr) -> io::Result<R>) -> io::Result<R> {
-    let mut result = Err(io::Error::new(io::ErrorKind::InvalidInput, NO_ADDRESS));
+    let mut result = Err(no_address());
     for addr in addrs {
         result = open(addr);
         if result.is_ok() {

@@ -13,7 +13,7 @@ use tokio::net::ToSocketAddrs;
 use super::connection::Connection;
 use super::head::Head;
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
-use super::{NO_ADDRESS, Net, resolve};
+use super::{Net, no_address, resolve};
 
 /// A TCP connection between this stack and a peer.
 ///
@@ -46,16 +46,14 @@ impl TcpStream {
     /// # Errors
     /// The error of the last address tried: refused, timed out, unreachable, no free port, or a stack that was shut down.
     pub async fn connect(net: &Net, addr: impl ToSocketAddrs) -> io::Result<TcpStream> {
-        let mut addrs = resolve(addr).await?.into_iter();
-        loop {
-            let result = match addrs.next() {
-                Some(addr) => TcpStream::connect_addr(net, addr).await,
-                None => Err(io::Error::new(io::ErrorKind::InvalidInput, NO_ADDRESS)),
-            };
-            if result.is_ok() || addrs.len() == 0 {
-                return result;
+        let mut result = Err(no_address());
+        for addr in resolve(addr).await? {
+            result = TcpStream::connect_addr(net, addr).await;
+            if result.is_ok() {
+                break;
             }
         }
+        result
     }
 
     /// Opens a connection to one address.

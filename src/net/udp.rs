@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::ReadBuf;
-use tokio::net::ToSocketAddrs;
+use tokio::net::{ToSocketAddrs, lookup_host};
 
-use super::{Net, first, resolve};
+use super::{Net, first, no_address, resolve};
 use crate::base::socket::SocketError;
 use crate::driver::shared::Shared;
 use crate::driver::wakers::{Direction, READ, Socket, WRITE};
@@ -74,7 +74,7 @@ impl UdpSocket {
     /// # Errors
     /// A datagram too large for IP, no address of that version, or an earlier error told by ICMP.
     pub async fn send_to(&self, buf: &[u8], target: impl ToSocketAddrs) -> io::Result<usize> {
-        let target = resolve(target).await?[0];
+        let target = lookup_host(target).await?.next().ok_or_else(no_address)?;
         poll_fn(|cx| self.poll_send_to(cx, buf, target)).await
     }
 

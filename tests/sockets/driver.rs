@@ -1,13 +1,14 @@
 //! What the driver owes: no wake-up without a reason, no socket that waits for ever, nothing lost when the device is full.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate::net::{TcpListener, TcpStream, UdpSocket};
 use tidegate::tcp::config::TcpConfig;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::link::{self, Host, SERVER, Wire, hosts, pattern, settle, start};
+use crate::link::{self, Host, SERVER, Wire, hosts, pattern, piped_hosts, settle, start};
 
 /// Architecture §4: an idle stack makes no wake-ups, open connections or not.
 #[tokio::test]
@@ -31,22 +32,46 @@ async fn an_idle_stack_makes_no_wake_ups() {
 #[tokio::test]
 async fn both_directions_at_once_survive_a_full_device() {
     let (server, client) = hosts(TcpConfig::default());
-    let listener = TcpListener::bind(&server.net, (SERVER, 7)).await.unwrap();
-    let sent = pattern(4_000_000);
-    let (near, far) = tokio::join!(TcpStream::connect(&client.net, (SERVER, 7)), listener.accept());
-    let transfer = async |stream: TcpStream| {
-        let (mut reader, mut writer) = stream.into_split();
-        let mut received = Vec::new();
-        let write = async {
-            writer.write_all(&sent).await.unwrap();
-            writer.shutdown().await.unwrap();
-        };
-        let (_, read) = tokio::join!(write, reader.read_to_end(&mut received));
-        read.unwrap();
-        assert!(received == sent, "the bytes differ");
-    };
-    tokio::join!(transfer(near.unwrap()), transfer(far.unwrap().0));
+    transfer_both_ways(&server, &client, 4_000_000).await;
     assert!(server.net.counters().get("tcp_out_data") > 2_000);
+}
+
+/// The same bytes in super-segments, on one thread and on several.
+#[tokio::test]
+async fn both_directions_at_once_in_super_segments() {
+    let (server, client) = piped_hosts();
+    transfer_both_ways(&server, &client, 40_000_000).await;
+    let counters = server.net.counters();
+    assert!(counters.get("tcp_out_bytes") / counters.get("tcp_out_data") > 20_000, "{counters}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn both_directions_at_once_on_several_threads() {
+    let (server, client) = piped_hosts();
+    transfer_both_ways(&server, &client, 40_000_000).await;
+}
+
+async fn transfer_both_ways(server: &Host, client: &Host, len: usize) {
+    let listener = TcpListener::bind(&server.net, (SERVER, 7)).await.unwrap();
+    let (near, far) = tokio::join!(TcpStream::connect(&client.net, (SERVER, 7)), listener.accept());
+    let sent = Arc::new(pattern(len));
+    let ends = [near.unwrap(), far.unwrap().0].map(|stream| tokio::spawn(exchange(stream, sent.clone())));
+    for end in ends {
+        end.await.unwrap();
+    }
+}
+
+async fn exchange(stream: TcpStream, sent: Arc<Vec<u8>>) {
+    let (mut reader, mut writer) = stream.into_split();
+    let expected = sent.clone();
+    let writing = tokio::spawn(async move {
+        writer.write_all(&sent).await.unwrap();
+        writer.shutdown().await.unwrap();
+    });
+    let mut received = Vec::new();
+    reader.read_to_end(&mut received).await.unwrap();
+    assert!(received == *expected, "the bytes differ");
+    writing.await.unwrap();
 }
 
 /// A device that is gone ends the driver with its error, and every socket, waiting or not, with an error of its own.

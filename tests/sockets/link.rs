@@ -1,4 +1,5 @@
-//! Two stacks joined by a pair of Unix datagram sockets: a device whose queue is short, so that it is full often.
+//! Two stacks joined by a pair of Unix datagram sockets, a device whose queue is short, so that it is full often; or by the
+//! in-memory pipe, with offload.
 
 use std::collections::VecDeque;
 use std::io;
@@ -6,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixDatagram;
 
 use tidegate::base::buffer::Buffer;
+use tidegate::device::pipe::pipe;
 use tidegate::device::{Capabilities, Device};
 use tidegate::driver::Driver;
 use tidegate::net::Net;
@@ -76,6 +78,13 @@ pub(crate) struct Host {
 pub(crate) fn hosts(tcp: TcpConfig) -> (Host, Host) {
     let (left, right) = Wire::pair();
     (start(1, left, tcp.clone()), start(2, right, tcp))
+}
+
+/// The same over the in-memory pipe, whose ends take super-segments.
+pub(crate) fn piped_hosts() -> (Host, Host) {
+    let offload = Capabilities::offload(MTU);
+    let (left, right) = pipe(offload, offload, 8).unwrap();
+    (start(1, left, TcpConfig::default()), start(2, right, TcpConfig::default()))
 }
 
 pub(crate) fn start(number: u8, device: impl Device + Send + 'static, tcp: TcpConfig) -> Host {

@@ -11,6 +11,7 @@ pub mod http;
 pub mod listener;
 mod scratch;
 pub mod serve;
+mod sockets;
 pub mod udp_echo;
 
 pub use listener::Listener;

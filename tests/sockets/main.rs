@@ -1,6 +1,8 @@
 //! The sockets and the driver as programs use them: two stacks in one process, each with its own driver, joined by a link
 //! that the kernel makes readable and writable.
 
+#![allow(clippy::unwrap_used)]
+
 mod driver;
 mod link;
 mod others;

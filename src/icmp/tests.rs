@@ -278,6 +278,8 @@ fn a_ping_socket_hears_the_reply_with_hop_limit_and_data() {
             }
             other => panic!("{other:?}"),
         }
+        host.receive([&packet(&header, &reply)]);
+        assert_eq!(host.icmp.pings().poll_event(), Some(id), "and anew");
     }
 }
 

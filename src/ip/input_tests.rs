@@ -328,6 +328,7 @@ fn an_offload_that_contradicts_the_packet_is_dropped() {
             tcp(1_000, at + 1),
             tcp(1_000, 65_535),
             sum(protocol::TCP, at, 6),
+            sum(protocol::UDP, at, 16),
             sum(protocol::TCP, 0, 16),
             sum(protocol::UDP, 65_535, 65_535),
             with(protocol::UDP, 30, Offload::Tcp { mss: 10, start: at }),

@@ -226,6 +226,7 @@ impl Partial {
         self.pieces.iter().map(|piece| piece.bytes.capacity()).sum()
     }
 
+    /// Where the fragment belongs, or why it does not. `is_same` compares its bytes with a piece's.
     fn place(
         &mut self,
         dst: IpAddr,
@@ -241,8 +242,6 @@ impl Partial {
             return Placement::Invalid;
         }
         let index = self.pieces.partition_point(|piece| piece.start < start);
-        let last_end = self.pieces.last().map_or(0, Piece::end);
-        let same_end = |total: usize| if part.more { end <= total } else { end == total };
         if let Some(piece) = self.pieces.get(index)
             && (piece.start, piece.end()) == (start, end)
         {
@@ -255,14 +254,7 @@ impl Partial {
                 Placement::Invalid
             };
         }
-        // Two ends, or data beyond the end.
-        if !self.total.is_none_or(same_end) || !part.more && last_end > end {
-            return Placement::Invalid;
-        }
-        // Hostile case P8: overlap with a neighbour.
-        let before =
-            index.checked_sub(1).and_then(|i| self.pieces.get(i)).is_some_and(|piece| piece.end() > start);
-        if before || self.pieces.get(index).is_some_and(|piece| piece.start < end) {
+        if self.contradicts_end(end, part.more) || self.overlaps(index, start, end) {
             return Placement::Invalid;
         }
         if self.pieces.len() >= MAX_FRAGMENTS {
@@ -272,6 +264,20 @@ impl Partial {
             self.total = Some(end);
         }
         Placement::At(index)
+    }
+
+    /// Two ends, or data beyond the end.
+    fn contradicts_end(&self, end: usize, more: bool) -> bool {
+        let last_end = self.pieces.last().map_or(0, Piece::end);
+        let fits = |total: usize| if more { end <= total } else { end == total };
+        !self.total.is_none_or(fits) || !more && last_end > end
+    }
+
+    /// Hostile case P8: overlap with a neighbour, of which `index` is the later one.
+    fn overlaps(&self, index: usize, start: usize, end: usize) -> bool {
+        let before = index.checked_sub(1).and_then(|i| self.pieces.get(i));
+        let after = self.pieces.get(index);
+        before.is_some_and(|piece| piece.end() > start) || after.is_some_and(|piece| piece.start < end)
     }
 
     fn is_complete(&self) -> bool {

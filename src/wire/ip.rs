@@ -3,7 +3,7 @@
 //! What is judged here is form only: version, lengths, header checksum. Options, extension headers and addresses are judged by
 //! `ip::input`.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
 use etherparse::{
@@ -44,45 +44,61 @@ impl IpHeader {
     pub fn encode(&self, len: usize, fragment: Option<Fragment>) -> HeaderBytes {
         match (self.src, self.dst) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => {
-                let part = fragment.unwrap_or_default();
-                let mut ip = Ipv4Header {
-                    total_len: (Ipv4Header::MIN_LEN + len) as u16,
-                    identification: part.id as u16,
-                    dont_fragment: fragment.is_none(),
-                    more_fragments: part.more,
-                    fragment_offset: IpFragOffset::try_new(part.offset / 8).unwrap_or_default(),
-                    time_to_live: self.hop_limit,
-                    protocol: IpNumber(self.protocol),
-                    source: src.octets(),
-                    destination: dst.octets(),
-                    dscp: IpDscp::try_new(self.traffic_class >> 2).unwrap_or_default(),
-                    ecn: IpEcn::try_new(self.traffic_class & 3).unwrap_or_default(),
-                    ..Ipv4Header::default()
-                };
-                ip.header_checksum = ip.calc_header_checksum();
-                HeaderBytes::from_slice(&ip.to_bytes())
+                HeaderBytes::from_slice(&self.encode_v4(src, dst, len, fragment).to_bytes())
             }
-            (src, dst) => {
-                let more = if fragment.is_some() { FRAGMENT_HEADER } else { 0 };
-                let next_header = if fragment.is_some() { protocol::FRAGMENT } else { self.protocol };
-                let ip = Ipv6Header {
-                    traffic_class: self.traffic_class,
-                    flow_label: Ipv6FlowLabel::ZERO,
-                    payload_length: (len + more) as u16,
-                    next_header: IpNumber(next_header),
-                    hop_limit: self.hop_limit,
-                    source: octets16(src),
-                    destination: octets16(dst),
-                };
-                let mut bytes = HeaderBytes::from_slice(&ip.to_bytes());
-                if let Some(part) = fragment {
-                    let offset = IpFragOffset::try_new(part.offset / 8).unwrap_or_default();
-                    let header = Ipv6FragmentHeader::new(IpNumber(self.protocol), offset, part.more, part.id);
-                    bytes.extend_from_slice(&header.to_bytes());
-                }
-                bytes
-            }
+            // Should the versions ever differ, the IPv4 address goes in its mapped form.
+            (src, dst) => self.encode_v6(octets16(src), octets16(dst), len, fragment),
         }
+    }
+
+    fn encode_v4(&self, src: Ipv4Addr, dst: Ipv4Addr, len: usize, fragment: Option<Fragment>) -> Ipv4Header {
+        let part = fragment.unwrap_or_default();
+        let mut ip = Ipv4Header {
+            total_len: (Ipv4Header::MIN_LEN + len) as u16,
+            identification: part.id as u16,
+            dont_fragment: fragment.is_none(),
+            more_fragments: part.more,
+            fragment_offset: IpFragOffset::try_new(part.offset / 8).unwrap_or_default(),
+            time_to_live: self.hop_limit,
+            protocol: IpNumber(self.protocol),
+            source: src.octets(),
+            destination: dst.octets(),
+            dscp: IpDscp::try_new(self.traffic_class >> 2).unwrap_or_default(),
+            ecn: IpEcn::try_new(self.traffic_class & 3).unwrap_or_default(),
+            ..Ipv4Header::default()
+        };
+        ip.header_checksum = ip.calc_header_checksum();
+        ip
+    }
+
+    /// The payload length counts the fragment header, which is an extension header (RFC 8200 §3).
+    fn encode_v6(
+        &self,
+        source: [u8; 16],
+        destination: [u8; 16],
+        len: usize,
+        fragment: Option<Fragment>,
+    ) -> HeaderBytes {
+        let (next_header, extension) = match fragment {
+            Some(_) => (protocol::FRAGMENT, FRAGMENT_HEADER),
+            None => (self.protocol, 0),
+        };
+        let ip = Ipv6Header {
+            traffic_class: self.traffic_class,
+            flow_label: Ipv6FlowLabel::ZERO,
+            payload_length: (len + extension) as u16,
+            next_header: IpNumber(next_header),
+            hop_limit: self.hop_limit,
+            source,
+            destination,
+        };
+        let mut bytes = HeaderBytes::from_slice(&ip.to_bytes());
+        if let Some(part) = fragment {
+            let offset = IpFragOffset::try_new(part.offset / 8).unwrap_or_default();
+            let header = Ipv6FragmentHeader::new(IpNumber(self.protocol), offset, part.more, part.id);
+            bytes.extend_from_slice(&header.to_bytes());
+        }
+        bytes
     }
 }
 

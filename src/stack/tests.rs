@@ -91,6 +91,17 @@ fn a_udp_datagram_is_echoed() {
     }
 }
 
+/// A sender that finds the device behind hears when it has caught up.
+#[test]
+fn a_blocked_udp_sender_becomes_writable_as_frames_leave() {
+    let mut stack = stack(&["10.77.0.2"], 1);
+    let id = stack.udp_bind(at("10.77.0.2:7")).unwrap();
+    while stack.udp_send_to(id, &[0; 60_000], at("10.77.0.1:7")).is_ok() {}
+    assert_eq!(stack.poll_event(), None);
+    drain(&mut stack, Instant::ZERO);
+    assert_eq!(stack.poll_event(), Some(Event::Udp(id, Readiness::OUT)));
+}
+
 /// RFC 1122 §4.1.3.1 and §4.1.3.3 together: a closed port answers, and the sender's socket hears of it.
 #[test]
 fn a_closed_udp_port_refuses_the_connected_sender() {

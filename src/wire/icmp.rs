@@ -281,7 +281,7 @@ fn encode_v6(error: ErrorKind) -> (u8, u8, u32) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::ip::IpHeader;
+    use crate::wire::ip::{Fragment, IpHeader};
     use proptest::prelude::*;
 
     const V4: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
@@ -350,5 +350,9 @@ mod tests {
         assert_eq!((error.local, error.remote.port), (Endpoint::new(header.src, 80), 0x1234));
         assert_eq!(error.seq, SeqNum(0x0102_0304));
         assert_eq!(Quoted::parse(&quote[..27]), None, "seven bytes are too few");
+        let part = |offset| Fragment { id: 1, offset, more: true };
+        let fragment = |offset| [&header.encode(8, Some(part(offset)))[..], &quote[20..]].concat();
+        assert!(Quoted::parse(&fragment(0)).is_some());
+        assert_eq!(Quoted::parse(&fragment(8)), None, "no header in a later fragment");
     }
 }

@@ -56,8 +56,8 @@ proptest! {
     ) {
         let (mut host, bytes) = (Host::new(), data(len));
         let mut parts = fragments(&header(v6, protocol::UDP), 9, &bytes, eighths * 8);
-        for i in 0..order.len() {
-            let (a, b) = (i % parts.len(), order[i].index(parts.len()));
+        for (i, other) in order.iter().enumerate() {
+            let (a, b) = (i % parts.len(), other.index(parts.len()));
             parts.swap(a, b);
         }
         let last = parts.pop().unwrap();

@@ -16,6 +16,8 @@ STARTS=${TIDEGATE_STARTS:-50}
 WHOLE_SEGMENT_BYTES=20000
 
 HOST4=10.77.0.1 HOST6=fd77::1 STACK4=10.77.0.2 STACK6=fd77::2
+# The host side of the devices that `tidegate ping` and `tidegate get` make for themselves.
+CLIENT_HOST4=10.78.0.1 CLIENT_HOST6=fd78::1
 READY="ready tide0 $STACK4 $STACK6"
 
 NAMESPACES=()
@@ -111,6 +113,7 @@ stop() {
 # cleanup: ends what this shell started and deletes what it made.
 cleanup() {
     set +e
+    trap - ERR
     local pid ns
     for pid in "${PIDS[@]}"; do
         kill -TERM "$pid" 2>/dev/null && { gone "$pid" 3 || kill -KILL "$pid" 2>/dev/null; }

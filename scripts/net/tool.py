@@ -168,6 +168,16 @@ def move(direction, host, port, seconds):
     return moved * 8 / elapsed
 
 
+def upload(host, port, path):
+    """A whole file to the discard service, in large writes, ended by a half-close."""
+    with connect(host, port) as stream, open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            stream.sendall(block)
+        stream.shutdown(socket.SHUT_WR)
+        if stream.recv(1):
+            sys.exit("discard answered")
+
+
 COMMANDS = {
     "parallel": parallel,
     "udp-echo": udp_echo,
@@ -177,6 +187,7 @@ COMMANDS = {
     "tun-fd": tun_fd,
     "serve-files": serve_files,
     "rate": rate,
+    "upload": upload,
 }
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@
 //! that the same code runs on `tokio::net` and on our own sockets. UDP echo is a rule ([`udp_echo::Guard`]) and a loop.
 
 pub mod chargen;
-mod clock;
 pub mod discard;
 pub mod echo;
 pub mod http;

@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tracing::{info, warn};
 
-use super::{Listener, clock};
+use super::Listener;
+use crate::driver::clock;
 
 /// How long to wait after a failed accept: long enough not to spin while descriptors are short.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -145,7 +146,7 @@ where
 
 /// Runs one connection and writes its log line.
 async fn logged(name: &'static str, peer: SocketAddr, connection: impl Future<Output = Report>) -> Report {
-    let start = clock::now();
+    let start = clock::timer_now();
     let report = connection.await;
     let Report { requests, received, sent } = report;
     let seconds = start.elapsed().as_secs_f64();

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use tracing::{debug, info, warn};
 
-use super::{Report, clock};
+use super::Report;
+use crate::driver::clock;
 
 /// Ports of services that answer whatever comes: echo, users, daytime, quote, chargen, time, DNS, TFTP, NTP.
 /// Port 0 cannot be answered at all.
@@ -152,7 +153,7 @@ impl Datagrams for tokio::net::UdpSocket {
 
 /// Echoes datagrams of `socket` until `shutdown` completes. `requests` of the report counts the datagrams answered.
 pub async fn serve<S: Datagrams>(socket: S, mut guard: Guard, shutdown: impl Future<Output = ()>) -> Report {
-    let start = clock::now();
+    let start = clock::timer_now();
     let mut report = Report::default();
     let mut buffer = vec![0; MAX_DATAGRAM];
     let echo = async {

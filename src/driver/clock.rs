@@ -42,6 +42,12 @@ impl VirtualClock {
     }
 }
 
+/// The present on tokio's clock, for applications that wait on its timers: paused time drives their tests.
+#[expect(clippy::disallowed_methods, reason = "this file is where clocks are read")]
+pub fn timer_now() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 fn monotonic() -> Instant {
     // The call cannot fail for a clock that every Linux has; the origin is as good as any other value then.
     let time = clock_gettime(ClockId::CLOCK_MONOTONIC).map_or((0, 0), |time| (time.tv_sec(), time.tv_nsec()));

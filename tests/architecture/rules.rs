@@ -28,7 +28,7 @@ const MAX_FILE_LINES: usize = 600;
 const MAX_FUNCTION_LINES: usize = 80;
 
 /// Where `unsafe` may stand: the device's system calls.
-const UNSAFE_ALLOWED: [&str; 1] = ["src/device/"];
+const UNSAFE_ALLOWED: [&str; 2] = ["src/device/", "tests/tun.rs"];
 /// Where a clock may be read. Benchmarks measure, so they may too.
 const CLOCK_ALLOWED: [&str; 2] = ["src/driver/clock.rs", "benches/"];
 

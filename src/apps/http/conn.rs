@@ -17,7 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use super::server::Limits;
-use crate::apps::{Report, clock, scratch};
+use crate::apps::{Report, scratch};
+use crate::driver::clock;
 
 /// What the byte stream and the requests of one connection know of each other. One task uses it; the atomics only
 /// make it `Sync`.
@@ -238,7 +239,7 @@ impl Alarm {
     fn poll(&mut self, cx: &mut Context<'_>, limit: Duration) -> Poll<()> {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
         if self.running != Some(limit) {
-            sleep.as_mut().reset(clock::now() + limit);
+            sleep.as_mut().reset(clock::timer_now() + limit);
             self.running = Some(limit);
         }
         sleep.as_mut().poll(cx)

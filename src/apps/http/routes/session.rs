@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use super::page::{Form, Page};
 use super::{App, cookies, errors, uncached};
-use crate::apps::clock;
+use crate::driver::clock;
 
 pub(super) const COOKIE: &str = "tide_session";
 
@@ -38,7 +38,7 @@ pub(super) async fn session(state: App, request: Request) -> Response {
     }
     // A poisoned lock means that a handler panicked; the table itself is whole at every step.
     let mut sessions = state.sessions.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let (id, visits) = sessions.visit(cookie(request.headers()), fresh, clock::now());
+    let (id, visits) = sessions.visit(cookie(request.headers()), fresh, clock::timer_now());
     let age = sessions.age.as_secs();
     drop(sessions);
     let page = Page::new("Session")
@@ -110,8 +110,8 @@ mod tests {
     #[test]
     fn an_unknown_id_is_not_adopted() {
         let mut sessions = Sessions::new(10, HOUR);
-        assert_eq!(sessions.visit(Some(id(9)), id(1), clock::now()), (id(1), 1));
-        assert_eq!(sessions.visit(Some(id(1)), id(2), clock::now()), (id(1), 2));
+        assert_eq!(sessions.visit(Some(id(9)), id(1), clock::timer_now()), (id(1), 1));
+        assert_eq!(sessions.visit(Some(id(1)), id(2), clock::timer_now()), (id(1), 2));
         assert!(!sessions.table.contains_key(&id(9)));
     }
 
@@ -119,7 +119,7 @@ mod tests {
     #[test]
     fn a_session_expires_after_its_age_without_use() {
         let mut sessions = Sessions::new(10, HOUR);
-        let start = clock::now();
+        let start = clock::timer_now();
         sessions.visit(None, id(1), start);
         assert_eq!(sessions.visit(Some(id(1)), id(2), start + HOUR / 2).1, 2);
         assert_eq!(sessions.visit(Some(id(1)), id(2), start + HOUR * 5 / 4).1, 3);
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn the_table_is_bounded() {
         let mut sessions = Sessions::new(3, HOUR);
-        let start = clock::now();
+        let start = clock::timer_now();
         for n in 1..=3 {
             sessions.visit(None, id(n), start + Duration::from_secs(n.into()));
         }

@@ -7,7 +7,7 @@ use crate::base::buffer::Slice;
 use crate::ip::output::{MAX_PACKET, header_len};
 use crate::wire::packet::Frame;
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::{Flags, MIN_HEADER, Options, TIMESTAMP_LEN, TcpHeader};
+use crate::wire::tcp::{Flags, MAX_HEADER, Options, TcpHeader};
 
 use super::congestion::Algorithm;
 use super::frame;
@@ -119,7 +119,7 @@ impl Tcb {
         if fin {
             self.snd.fin = Some(end - 1);
         }
-        if len % self.mss() != 0 {
+        if len % self.full_segment() != 0 {
             self.snd.small = end;
         }
         self.sent.push(start, end, env.now);
@@ -132,7 +132,7 @@ impl Tcb {
     /// How many bytes of new data go now: whole segments, and a short one only where the silly-window rule (RFC 9293
     /// §3.8.6.2.1, MUST-38) and Nagle (§3.7.4) allow it. `None`: wait.
     fn how_much(&self, unsent: u32, window: u32, congestion: u32, fin: bool, env: &Env) -> Option<u32> {
-        let mss = self.mss();
+        let mss = self.full_segment();
         let len = unsent.min(window).min(congestion).min(self.super_segment(env));
         let tail = len % mss;
         let everything = len == unsent;
@@ -149,20 +149,20 @@ impl Tcb {
         (window_limited && (len >= self.snd.max_wnd / 2 || self.override_due)).then_some(len)
     }
 
-    /// The largest payload for one frame, whole segments (tun facts: up to 65,535 bytes of IP packet).
-    fn super_segment(&self, env: &Env) -> u32 {
-        let mss = self.mss();
-        if !env.capabilities.tcp_segmentation {
-            return mss;
-        }
-        let options = if self.agreed.timestamps { TIMESTAMP_LEN } else { 0 } + self.sack_room();
-        let room = (MAX_PACKET - header_len(self.tuple.remote.addr) - MIN_HEADER - options) as u32;
-        (room / mss * mss).max(mss)
+    /// Payload of a full segment sent now: SACK blocks take their room from it (RFC 6691 §3.1; or it would exceed the MTU).
+    fn full_segment(&self) -> u32 {
+        let blocks = self.sack_blocks().len();
+        self.mss() - if blocks > 0 { 4 + 8 * blocks as u32 } else { 0 }
     }
 
-    /// Bytes that SACK blocks take in a segment sent now.
-    fn sack_room(&self) -> usize {
-        if self.reassembly.is_some() && self.agreed.sack { 28 } else { 0 }
+    /// The largest payload for one frame, whole segments (tun facts: up to 65,535 bytes of IP packet).
+    fn super_segment(&self, env: &Env) -> u32 {
+        let full = self.full_segment();
+        if !env.capabilities.tcp_segmentation {
+            return full;
+        }
+        let room = MAX_PACKET - header_len(self.tuple.remote.addr) - MAX_HEADER;
+        (room as u32 / full * full).max(full)
     }
 
     fn send_range(&mut self, start: SeqNum, end: SeqNum, fin: bool, env: &mut Env) -> Frame {
@@ -215,6 +215,7 @@ impl Tcb {
     /// Every segment after the handshake: acknowledgement, window, timestamps, SACK blocks.
     fn emit(&mut self, seq: SeqNum, flags: Flags, payload: SmallVec<[Slice; 4]>, env: &mut Env) -> Frame {
         let window = self.select_window(env);
+        let full = self.full_segment() as u16;
         let options =
             Options { timestamps: self.timestamps(env.now), sack: self.sack_blocks(), ..Options::default() };
         let header = TcpHeader {
@@ -231,7 +232,7 @@ impl Tcb {
         self.ts.last_ack_sent = self.rcv.nxt;
         self.deadlines.clear(Timer::DelayedAck);
         env.counters.tcp_out += 1;
-        frame::build(&self.tuple, &header, payload, self.agreed.mss, env.capabilities)
+        frame::build(&self.tuple, &header, payload, full, env.capabilities)
     }
 
     /// The window field. The right edge moves only by a worthwhile step (RFC 9293 §3.8.6.2.2, MUST-39) and never back.

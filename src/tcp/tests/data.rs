@@ -123,6 +123,28 @@ fn a_device_that_segments_gets_super_segments() {
     b.silent();
 }
 
+/// RFC 6691 §3.1: SACK blocks take their room from the payload; otherwise two ends that both miss data send each other nothing
+/// but packets above the MTU, for ever.
+#[test]
+fn segments_with_sack_blocks_stay_within_the_mtu() {
+    for capabilities in [Capabilities::plain(MSS + 40), Capabilities::offload(MSS + 40)] {
+        let mut b = Bench::on(TcpConfig { sack: true, ..plain() }, capabilities).listen(1);
+        b.gets(seg(SYN, 0, 0).mss(MSS as u16).sack_permitted().window(60_000));
+        b.sends(SYN_ACK, 0, 1);
+        b.gets(seg(ACK, 1, 1).window(60_000));
+        b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
+        b.gets(seg(ACK, 101, 1).data(b"behind a gap").window(60_000));
+        b.write(&bytes(5_000)).unwrap();
+        let mut sent = 0;
+        while let Some(frame) = b.tcp.poll_transmit(&mut b.counters, b.now) {
+            sent += frame.payload_len();
+            let packets = crate::device::segment::to_wire(frame.to_packet());
+            assert!(packets.iter().all(|packet| packet.bytes().len() <= MSS + 40));
+        }
+        assert_eq!(sent, 5_000);
+    }
+}
+
 /// RFC 9293 §3.10.4: the buffer's limit is the writer's limit, and it is told when there is room again.
 #[test]
 fn a_full_send_buffer_blocks_the_writer_until_there_is_room() {

@@ -8,6 +8,7 @@ use crate::wire::tcp::Flags;
 
 use super::reassembly::Reassembly;
 use super::segment::Segment;
+use super::sent::Acked;
 use super::state::State;
 use super::tcb::{Env, Tcb};
 use super::timers::Timer;
@@ -192,7 +193,7 @@ impl Tcb {
             self.snd.small = ack;
         }
         self.retries = 0;
-        self.measure(acked.sent_at, segment.header.options.timestamps.map(|ts| ts.ecr), env.now);
+        self.measure(acked, segment.header.options.timestamps.map(|ts| ts.ecr), env.now);
         self.on_new_ack(bytes, flight, env);
         self.arm_retransmit(env);
         self.tell_room(env);
@@ -356,8 +357,13 @@ impl Tcb {
         self.snd.max_wnd = self.snd.wnd;
         self.snd.wl1 = segment.seq();
         self.snd.wl2 = segment.ack();
-        let syn_sent_at = sent_once.then_some(self.syn_sent_at);
-        self.measure(syn_sent_at, segment.header.options.timestamps.map(|ts| ts.ecr), env.now);
+        let at = Some(self.syn_sent_at);
+        let acked = Acked {
+            sent_at: at.filter(|_| sent_once),
+            retransmitted_at: at.filter(|_| !sent_once),
+            ..Acked::default()
+        };
+        self.measure(acked, segment.header.options.timestamps.map(|ts| ts.ecr), env.now);
         self.enter(State::Established);
         self.events |= Readiness::OUT;
     }

@@ -184,8 +184,11 @@ impl Tcp {
         counters: &mut Counters,
         now: Instant,
     ) {
-        let Some(entry) = self.half_open.at(index) else { return };
+        let Some(entry) = self.half_open.at_mut(index) else { return };
         if entry.is_repeated_syn(&segment) {
+            // The SYN-ACK echoes this SYN, so that the peer measures its round trip and not its timeout.
+            let newer = segment.header.options.timestamps.map(|ts| ts.val);
+            entry.timestamp = entry.timestamp.and(newer.or(entry.timestamp));
             return self.send_syn_ack(index, counters, now);
         }
         let (listener, tuple) = (entry.listener, segment.tuple);
@@ -250,6 +253,7 @@ impl Tcp {
             return self.remove_half_open(index);
         }
         entry.retries += 1;
+        entry.sent_at = now;
         self.send_syn_ack(index, counters, now);
     }
 }

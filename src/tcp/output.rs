@@ -40,11 +40,8 @@ impl Tcb {
     /// SYN in SYN-SENT, SYN-ACK in SYN-RECEIVED (policy 1).
     fn send_syn(&mut self, env: &mut Env) -> Frame {
         self.syn_due = false;
-        if self.retries == 0 {
-            self.syn_sent_at = env.now;
-        } else {
-            env.counters.tcp_retransmits += 1;
-        }
+        self.syn_sent_at = env.now;
+        env.counters.tcp_retransmits += u64::from(self.retries > 0);
         self.arm_syn(env);
         let answers = self.state == State::SynReceived;
         let config = env.config;

@@ -5,6 +5,7 @@ use crate::base::time::Instant;
 use crate::wire::seq::SeqNum;
 
 use super::congestion::{Ack, Algorithm};
+use super::sent::Acked;
 use super::tcb::{Env, Tcb};
 use super::timers::Timer;
 
@@ -122,20 +123,22 @@ impl Tcb {
         }
     }
 
-    /// A round trip was measured on data acknowledged now: by the record's send time, or by the echoed timestamp where the
-    /// data was sent more than once (RFC 7323 §4.1). Ends the back-off (RFC 6298 §5.7).
-    pub fn measure(&mut self, sent_at: Option<Instant>, echoed: Option<u32>, now: Instant) {
-        let rtt = match (sent_at, echoed) {
-            (Some(sent_at), _) => now.since(sent_at),
-            (None, Some(ecr)) if self.agreed.timestamps => {
-                let elapsed = self.ts_now(now).wrapping_sub(ecr);
-                // An echo from the future or from an hour ago is the peer's mistake, not a measurement.
-                if elapsed > 3_600_000 {
+    /// Measures the round trip of what is acknowledged now: by the time it was sent, if all of it was sent once (Karn's rule).
+    /// Otherwise by the echoed timestamp, unless that is older than the retransmission: then it echoes the original, whose
+    /// acknowledgement was lost, and says how long the timeout was and not the round trip (RFC 7323 §4.1). A measurement ends
+    /// the back-off (RFC 6298 §5.7).
+    pub fn measure(&mut self, acked: Acked, echoed: Option<u32>, now: Instant) {
+        let rtt = match (acked.retransmitted_at, acked.sent_at) {
+            (None, Some(sent_at)) => now.since(sent_at),
+            (Some(again), _) => {
+                let Some(ecr) = echoed.filter(|_| self.agreed.timestamps) else { return };
+                let elapsed = u64::from(self.ts_now(now).wrapping_sub(ecr));
+                if elapsed > now.as_millis() - again.as_millis() {
                     return;
                 }
-                std::time::Duration::from_millis(u64::from(elapsed.max(1)))
+                std::time::Duration::from_millis(elapsed.max(1))
             }
-            _ => return,
+            (None, None) => return,
         };
         self.rtt.sample(rtt);
         self.rtt.backoff = 0;

@@ -34,6 +34,8 @@ pub struct Acked {
     pub len: u32,
     /// When the youngest record among them that was sent once was sent.
     pub sent_at: Option<Instant>,
+    /// When the first record among them that was sent more than once was sent the last time.
+    pub retransmitted_at: Option<Instant>,
 }
 
 /// The records in order of sequence numbers, without gaps.
@@ -72,7 +74,9 @@ impl SentQueue {
             if record.lost {
                 self.lost -= len;
             }
-            if !record.retransmitted {
+            if record.retransmitted {
+                acked.retransmitted_at.get_or_insert(record.sent_at);
+            } else {
                 acked.sent_at = Some(record.sent_at);
             }
             record.start = end;
@@ -161,9 +165,15 @@ mod tests {
     #[test]
     fn acknowledging_cuts_records_and_reports_the_youngest_sent_once() {
         let mut queue = queue(&[10, 10, 10]);
-        assert_eq!(queue.acknowledge(START + 15), Acked { len: 15, sent_at: Some(T(1)) });
+        assert_eq!(
+            queue.acknowledge(START + 15),
+            Acked { len: 15, sent_at: Some(T(1)), retransmitted_at: None }
+        );
         assert_eq!(queue.acknowledge(START + 15), Acked::default());
-        assert_eq!(queue.acknowledge(START + 30), Acked { len: 15, sent_at: Some(T(2)) });
+        assert_eq!(
+            queue.acknowledge(START + 30),
+            Acked { len: 15, sent_at: Some(T(2)), retransmitted_at: None }
+        );
         assert!(queue.is_empty());
     }
 
@@ -173,8 +183,14 @@ mod tests {
         let mut queue = queue(&[10, 10]);
         queue.mark_first_lost(10);
         assert_eq!(queue.retransmit(100, T(9)), Some((START, START + 10)));
-        assert_eq!(queue.acknowledge(START + 10), Acked { len: 10, sent_at: None });
-        assert_eq!(queue.acknowledge(START + 20), Acked { len: 10, sent_at: Some(T(1)) });
+        assert_eq!(
+            queue.acknowledge(START + 10),
+            Acked { len: 10, sent_at: None, retransmitted_at: Some(T(9)) }
+        );
+        assert_eq!(
+            queue.acknowledge(START + 20),
+            Acked { len: 10, sent_at: Some(T(1)), retransmitted_at: None }
+        );
     }
 
     #[test]

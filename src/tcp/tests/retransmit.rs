@@ -111,6 +111,49 @@ fn the_back_off_stays_until_a_fresh_measurement() {
     b.sends_data(ACK.with(PSH), 2, 1, 1);
 }
 
+/// RFC 7323 §4.1: the acknowledgement of a duplicate echoes the original's timestamp, since the original arrived. Measured on
+/// that, the timeout itself would become the round trip, and grow with every lost acknowledgement.
+#[test]
+fn an_echo_older_than_the_retransmission_is_no_round_trip() {
+    let mut b = Bench::listening(TcpConfig { timestamps: true, ..plain() });
+    let val = |s: Seg| s.options.timestamps.unwrap().val;
+    b.gets(seg(SYN, 0, 0).mss(MSS as u16).ts(1, 0));
+    let syn_ack = val(b.sends(SYN_ACK, 0, 1));
+    b.now += ms(100);
+    b.gets(seg(ACK, 1, 1).ts(2, syn_ack).window(60_000));
+    b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
+    b.write(b"a").unwrap();
+    let original = val(b.sends_data(ACK.with(PSH), 1, 1, 1));
+    b.after(ms(300));
+    b.sends_data(ACK.with(PSH), 1, 1, 1);
+    b.gets(seg(ACK, 1, 2).ts(3, original).window(60_000));
+    b.write(b"b").unwrap();
+    b.sends_data(ACK.with(PSH), 2, 1, 1);
+    b.after(ms(600));
+    let again = val(b.sends_data(ACK.with(PSH), 2, 1, 1));
+    assert_eq!(b.tcp.info(b.id()).unwrap().srtt, Some(ms(100)), "nothing was measured");
+    b.now += ms(100);
+    b.gets(seg(ACK, 1, 3).ts(4, again).window(60_000));
+    assert_eq!(b.tcp.info(b.id()).unwrap().srtt, Some(ms(100)), "measured on the retransmission");
+    b.write(b"c").unwrap();
+    b.sends_data(ACK.with(PSH), 3, 1, 1);
+    b.after(ms(300));
+    b.sends_data(ACK.with(PSH), 3, 1, 1);
+}
+
+/// RFC 6298 §3 (Karn): an acknowledgement of a filled hole covers segments that were sent once, long ago. They say nothing.
+#[test]
+fn a_filled_hole_is_no_round_trip() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(2 * MSS)).unwrap();
+    b.sends_data(ACK, 1, 1, MSS);
+    b.sends_data(ACK.with(PSH), 1001, 1, MSS);
+    b.after(ms(300));
+    b.sends_data(ACK, 1, 1, MSS);
+    b.gets(seg(ACK, 1, 2001));
+    assert_eq!(b.tcp.info(b.id()).unwrap().srtt, Some(ms(100)));
+}
+
 /// RFC 9293 §3.10.7.4: an acknowledgement of what was never sent is answered (policy 24) and grows nothing (hostile case M7).
 #[test]
 fn an_acknowledgement_from_the_future_is_answered() {

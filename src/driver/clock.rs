@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use nix::time::{ClockId, clock_gettime};
 
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 
 /// Where the sockets of a stack get their time from.
 #[derive(Clone, Debug)]
@@ -46,6 +46,22 @@ impl VirtualClock {
 #[expect(clippy::disallowed_methods, reason = "this file is where clocks are read")]
 pub fn timer_now() -> tokio::time::Instant {
     tokio::time::Instant::now()
+}
+
+/// The clock of the tokio runtime it is started in: the system's, or a paused one that stands still while tasks run.
+#[derive(Clone, Copy, Debug)]
+pub struct RuntimeClock(tokio::time::Instant);
+
+impl RuntimeClock {
+    /// A clock that begins now.
+    pub fn start() -> Self {
+        RuntimeClock(timer_now())
+    }
+
+    /// The time since it began.
+    pub fn elapsed(self) -> Duration {
+        self.0.elapsed()
+    }
 }
 
 fn monotonic() -> Instant {

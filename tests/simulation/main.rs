@@ -1,5 +1,8 @@
 //! TCP between two stacks under the simulator: many random seeds, and the cases that deserve a name.
 
+#![allow(clippy::unwrap_used)]
+
 mod pair;
 mod seeds;
 mod show;
+mod tasks;

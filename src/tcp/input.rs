@@ -52,11 +52,17 @@ impl Tcb {
     }
 
     /// First: sequence number and timestamp.
-    fn check_sequence(&mut self, segment: &Segment, env: &mut Env) -> Step {
-        if self.state == State::SynReceived && segment.has(Flags::SYN) && segment.seq() == self.rcv.irs {
-            // The peer did not get our SYN-ACK.
-            self.syn_due = true;
-            return Err(Verdict::Done);
+    fn check_sequence(&mut self, segment: &mut Segment, env: &mut Env) -> Step {
+        let its_syn = segment.has(Flags::SYN) && segment.seq() == self.rcv.irs;
+        if self.state == State::SynReceived && its_syn {
+            if !segment.has(Flags::ACK) {
+                // The peer did not get our SYN-ACK.
+                self.syn_due = true;
+                return Err(Verdict::Done);
+            }
+            // The SYN-ACK of a simultaneous open (figure 7): its SYN is known, its ACK counts. Its window is not scaled.
+            segment.trim_front(self.rcv.nxt);
+            segment.header.window >>= self.agreed.snd_shift;
         }
         self.check_timestamp(segment, env)?;
         if self.is_acceptable(segment) {

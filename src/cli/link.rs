@@ -13,6 +13,7 @@ use tracing::warn;
 
 /// Options of the device and its addresses.
 #[derive(Debug, clap::Args)]
+#[group(id = "link")]
 pub(crate) struct Args {
     /// Device to create or, if it exists, to attach to; %d stands for the first free number [default: tide0 to serve, else tidec%d]
     #[arg(long, value_name = "NAME", conflicts_with = "tun_fd")]

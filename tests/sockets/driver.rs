@@ -124,6 +124,18 @@ async fn a_shutdown_resets_what_outlasts_the_grace() {
     assert_eq!(accepted.read_u8().await.unwrap_err().kind(), ErrorKind::NetworkDown);
 }
 
+/// The handle is for shutting down; without it the stack runs on.
+#[tokio::test]
+async fn dropping_the_handle_leaves_the_stack_running() {
+    let (server, client) = hosts(TcpConfig::default());
+    drop((server.driver, client.driver));
+    settle().await;
+    let listener = TcpListener::bind(&server.net, (SERVER, 7)).await.unwrap();
+    let mut stream = TcpStream::connect(&client.net, (SERVER, 7)).await.unwrap();
+    stream.write_all(b"!").await.unwrap();
+    assert_eq!(listener.accept().await.unwrap().0.read_u8().await.unwrap(), b'!');
+}
+
 /// A driver that goes down with its runtime leaves no socket waiting.
 #[test]
 fn sockets_outlive_the_runtime_of_their_driver() {

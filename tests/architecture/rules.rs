@@ -27,8 +27,8 @@ const ABOVE_ALL_LAYERS: [&str; 3] = ["src/lib.rs", "src/main.rs", "src/cli/"];
 const MAX_FILE_LINES: usize = 600;
 const MAX_FUNCTION_LINES: usize = 80;
 
-/// Where `unsafe` may stand: the device's system calls.
-const UNSAFE_ALLOWED: [&str; 2] = ["src/device/", "tests/tun.rs"];
+/// Where `unsafe` may stand: the device's system calls, and tests that take over a descriptor which tun-tap opened.
+const UNSAFE_ALLOWED: [&str; 3] = ["src/device/", "tests/tun.rs", "tests/second_host/host.rs"];
 /// Where a clock may be read. Benchmarks measure, so they may too.
 const CLOCK_ALLOWED: [&str; 2] = ["src/driver/clock.rs", "benches/"];
 

@@ -73,7 +73,9 @@ impl Tcb {
 
     /// The retransmission timer fired in a synchronized state: again, or given up (R2, MUST-20; orphans earlier).
     pub fn on_data_timeout(&mut self, env: &mut Env) {
-        if self.sent.is_empty() {
+        // Closed in SYN-RECEIVED: the SYN-ACK still waits for its acknowledgement.
+        let opening = self.snd.una == self.snd.iss;
+        if self.sent.is_empty() && !opening {
             return;
         }
         let most = if self.orphan { env.config.orphan_retries } else { env.config.retries };
@@ -82,6 +84,7 @@ impl Tcb {
             return;
         }
         self.retries += 1;
+        self.syn_due |= opening;
         self.on_retransmission_timeout(env);
     }
 }

@@ -54,7 +54,9 @@ impl Tcb {
     /// First: sequence number and timestamp.
     fn check_sequence(&mut self, segment: &mut Segment, env: &mut Env) -> Step {
         let its_syn = segment.has(Flags::SYN) && segment.seq() == self.rcv.irs;
-        if self.state == State::SynReceived && its_syn {
+        // Closed early, the connection is in FIN-WAIT-1 already and its SYN may be under way yet.
+        let closed_early = self.state == State::FinWait1 && self.snd.una == self.snd.iss;
+        if its_syn && (closed_early || self.state == State::SynReceived) {
             if !segment.has(Flags::ACK) {
                 // The peer did not get our SYN-ACK.
                 self.syn_due = true;

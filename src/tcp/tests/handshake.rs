@@ -275,3 +275,21 @@ fn a_closed_listener_resets_what_nobody_accepted() {
     b.sends(RST_ACK, 1, 1);
     assert_eq!((b.tcp.connections().count(), b.tcp.poll_timeout()), (0, None));
 }
+
+/// RFC 9293 §3.10.4: closed in SYN-RECEIVED the connection still owes the peer its SYN-ACK: should that be lost it is repeated,
+/// and the FIN with it.
+#[test]
+fn a_close_in_syn_received_still_repeats_the_syn_ack() {
+    let mut b = Bench::opening(plain());
+    b.sends(SYN, 0, 0);
+    b.gets(seg(SYN, 0, 0).mss(1000));
+    b.shutdown();
+    b.sends(SYN_ACK, 0, 1);
+    b.sends(FIN_ACK, 1, 1);
+    b.silent();
+    b.gets(seg(SYN, 0, 0).mss(1000));
+    b.sends(SYN_ACK, 0, 1);
+    b.gets(seg(SYN_ACK, 0, 1).mss(1000));
+    b.gets(seg(ACK, 1, 2));
+    assert_eq!(b.state(), State::FinWait2);
+}

@@ -237,7 +237,10 @@ impl Tcb {
         let (free, offered) = (self.free_window(env.config), self.rcv.wnd());
         let window = if free >= offered.saturating_add(self.window_step(env)) { free } else { offered };
         let shift = self.agreed.rcv_shift;
-        let field = window.div_ceil(1 << shift).min(u32::from(u16::MAX));
+        // Rounded up (policy 3) while there is memory for it, then down: small segments would move the edge by what rounding adds
+        // for ever. What an earlier field allowed is still taken (RFC 7323 §2.4).
+        let field = if free >> shift > 0 { window.div_ceil(1 << shift) } else { window >> shift };
+        let field = field.min(u32::from(u16::MAX));
         self.rcv.adv = self.rcv.adv.latest(self.rcv.nxt + (field << shift));
         // The edge may lie beyond what this field can say (an unscaled window that was read empty): offer what fits.
         field as u16

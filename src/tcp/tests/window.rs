@@ -141,3 +141,25 @@ fn a_probe_is_answered_with_the_current_window() {
     b.gets(seg(ACK, 0, 1));
     assert_eq!(b.sends(ACK, 1, 1).window, Some(10_000));
 }
+
+/// A scaled window is said in units: rounding it up with every segment must not let a peer fill a queue that nobody reads beyond
+/// its memory (RFC 7323 §2.4 on rounding; every queue is bounded).
+#[test]
+fn rounding_a_scaled_window_does_not_let_the_queue_grow_for_ever() {
+    let config = TcpConfig { window_scaling: true, receive_buffer: 1 << 20, ..plain() };
+    let mut b = Bench::listening(config);
+    b.gets(seg(SYN, 0, 0).mss(MSS as u16).scale(5));
+    b.sends(SYN_ACK, 0, 1);
+    b.gets(seg(ACK, 1, 1));
+    b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
+    let (mut seq, mut window) = (1u32, 65_000u32);
+    for _ in 0..60_000 {
+        let len = if window > 60_000 { 60_000 } else { window.min(31) };
+        b.gets(seg(ACK, seq, 1).data(&vec![7; len as usize]));
+        seq += len;
+        b.after(ms(40));
+        window = b.next().map_or(0, |sent| u32::from(sent.window.unwrap()) << 5);
+    }
+    assert!(seq <= 1 << 20, "{seq} bytes taken and none read");
+    assert_eq!(window, 0, "the window closes at last");
+}

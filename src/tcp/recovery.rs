@@ -62,7 +62,11 @@ impl Tcb {
         let mss = self.mss();
         let recovered = self.snd.una.at_or_after(self.recovery.recover);
         match self.recovery.phase {
-            Phase::Open => self.congestion.on_ack(Ack { delivered: acked, flight }, mss, env.now),
+            Phase::Open => {
+                self.congestion.on_ack(Ack { delivered: acked, flight }, mss, env.now);
+                // Dragged along: left behind by 2³¹ it would compare as lying ahead.
+                self.recovery.recover = self.snd.una;
+            }
             Phase::Loss => {
                 self.congestion.on_ack(Ack { delivered: acked, flight: flight.max(acked) }, mss, env.now);
                 if recovered {

@@ -167,3 +167,32 @@ fn an_acknowledgement_from_the_future_is_answered() {
         (10_000, 1)
     );
 }
+
+/// Hostile case M11: after 2 GiB without a loss three duplicates are still a loss. RECOVER (RFC 6582 §3.2) must not stay behind by
+/// half of the sequence space.
+#[test]
+fn duplicates_are_a_loss_after_gigabytes_without_one() {
+    let capabilities =
+        Capabilities { tcp_segmentation: true, checksum: true, ..Capabilities::plain(MSS + 40) };
+    let mut b = Bench::on(TcpConfig { window_scaling: true, ..plain() }, capabilities).listen(10);
+    b.gets(seg(SYN, 0, 0).mss(MSS as u16).scale(14));
+    b.sends(SYN_ACK, 0, 1);
+    b.gets(seg(ACK, 1, 1));
+    b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
+    let (chunk, mut sent) = (vec![7; 1 << 20], 0u64);
+    while sent <= 2 << 30 {
+        sent += b.write(&chunk).unwrap() as u64;
+        while b.next().is_some() {}
+        while b.tcp.info(b.id()).unwrap().send_queue > 0 {
+            let nxt = b.tcp.connections.at(0).unwrap().snd.nxt;
+            let una = nxt.since(b.iss);
+            b.gets(seg(ACK, 1, una));
+            while b.next().is_some() {}
+        }
+    }
+    let una = b.tcp.connections.at(0).unwrap().snd.una.since(b.iss);
+    b.write(&bytes(6_000)).unwrap();
+    while b.next().is_some() {}
+    (0..3).for_each(|_| b.gets(seg(ACK, 1, una)));
+    b.sends_data(ACK, una, 1, MSS);
+}

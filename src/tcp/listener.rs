@@ -19,6 +19,9 @@ use super::state::State;
 use super::tcb::{Env, Tcb};
 use super::{ListenerId, Owner, Tcp, env};
 
+/// How far behind the old connection's last number a reopened one begins: more than a window that is not scaled.
+const REOPEN_STEP: u32 = 65_537;
+
 /// A passive open: where it listens and what waits.
 #[derive(Debug)]
 pub struct Listener {
@@ -135,7 +138,17 @@ impl Tcp {
         if !syn || segment.has(Flags::FIN) {
             return counters.drop(DropReason::TcpFlags);
         }
-        self.start_half_open(index, &segment, counters, now);
+        self.start_half_open(index, &segment, None, counters, now);
+    }
+
+    /// The listener that would open a connection for this SYN now.
+    pub(super) fn would_take(&self, segment: &Segment) -> Option<u32> {
+        let others = Flags::ACK.with(Flags::RST).with(Flags::FIN);
+        if !segment.has(Flags::SYN) || segment.header.flags.any(others) {
+            return None;
+        }
+        let index = self.find_listener(&segment.tuple.local)?;
+        self.listeners.at(index).filter(|listener| !listener.is_full()).map(|_| index)
     }
 
     fn find_listener(&self, local: &Endpoint) -> Option<u32> {
@@ -146,7 +159,15 @@ impl Tcp {
         places.into_iter().find_map(|addr| self.listening.get(&Endpoint::new(addr, local.port)).copied())
     }
 
-    fn start_half_open(&mut self, index: u32, syn: &Segment, counters: &mut Counters, now: Instant) {
+    /// Answers a SYN. `previous` is SND.NXT of the connection in TIME-WAIT that this one replaces.
+    pub(super) fn start_half_open(
+        &mut self,
+        index: u32,
+        syn: &Segment,
+        previous: Option<SeqNum>,
+        counters: &mut Counters,
+        now: Instant,
+    ) {
         let Some(listener) = self.listeners.at_mut(index) else { return };
         if listener.is_full() {
             return counters.drop(DropReason::TcpAcceptQueueFull);
@@ -157,7 +178,9 @@ impl Tcp {
             return counters.drop(DropReason::TcpSynQueueFull);
         }
         listener.half_open += 1;
-        let iss = self.secrets.isn(&syn.tuple, now);
+        let clock = self.secrets.isn(&syn.tuple, now);
+        // RFC 9293 §3.10.7.4 (MAY-2): larger than any number of the old connection, which may have outrun the clock.
+        let iss = previous.filter(|&end| !clock.after(end)).map_or(clock, |end| end + REOPEN_STEP);
         let entry = self.half_open.insert(HalfOpen::new(syn, index, iss, now)).index;
         self.owners.insert(syn.tuple, Owner::HalfOpen(entry));
         self.send_syn_ack(entry, counters, now);

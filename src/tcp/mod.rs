@@ -177,13 +177,16 @@ impl Tcp {
     }
 
     fn for_time_wait(&mut self, index: u32, segment: Segment, counters: &mut Counters, now: Instant) {
-        match self.time_wait.arrives(index, &segment, now) {
+        let listener = self.would_take(&segment);
+        match self.time_wait.arrives(index, &segment, listener.is_some(), now) {
             Answer::Ignore => counters.drop(DropReason::TcpOutOfWindow),
             Answer::Ack(header) => self.reply(&segment.tuple, &header, counters),
-            Answer::Reopen => {
+            Answer::Reopen(end) => {
                 self.owners.remove(&segment.tuple);
                 self.time_wait.remove(index);
-                self.for_listener(segment, counters, now);
+                if let Some(listener) = listener {
+                    self.start_half_open(listener, &segment, Some(end), counters, now);
+                }
             }
         }
     }

@@ -32,8 +32,8 @@ pub enum Answer {
     Ignore,
     /// An ACK of what was received last.
     Ack(TcpHeader),
-    /// The record is to be removed: the SYN opens a new connection.
-    Reopen,
+    /// The record is to be removed: the SYN opens a new connection, whose numbers begin behind this one.
+    Reopen(SeqNum),
 }
 
 impl Record {
@@ -50,12 +50,12 @@ impl Record {
     }
 
     /// RFC 9293 §3.10.7.4 for TIME-WAIT.
-    fn arrives(&mut self, segment: &Segment, now: Instant) -> Answer {
+    fn arrives(&mut self, segment: &Segment, open: bool, now: Instant) -> Answer {
         if segment.has(Flags::RST) {
             return Answer::Ignore;
         }
-        if segment.has(Flags::SYN) && !segment.has(Flags::ACK) && self.may_reopen(segment) {
-            return Answer::Reopen;
+        if open && self.may_reopen(segment) {
+            return Answer::Reopen(self.snd_nxt);
         }
         if segment.len() == 0 && segment.seq() == self.rcv_nxt {
             return Answer::Ignore;
@@ -122,12 +122,13 @@ impl TimeWait {
         (index, evicted)
     }
 
-    /// A segment for the record at `index` arrives. A FIN that comes again restarts the 2·MSL.
-    pub fn arrives(&mut self, index: u32, segment: &Segment, now: Instant) -> Answer {
+    /// A segment for the record at `index` arrives; with `open` it is a SYN that a listener would take. A FIN that comes again
+    /// restarts the 2·MSL.
+    pub fn arrives(&mut self, index: u32, segment: &Segment, open: bool, now: Instant) -> Answer {
         let Some(record) = self.records.get_mut(index as usize).and_then(Option::as_mut) else {
             return Answer::Ignore;
         };
-        let answer = record.arrives(segment, now);
+        let answer = record.arrives(segment, open, now);
         if segment.has(Flags::FIN) && matches!(answer, Answer::Ack(_)) {
             record.expires = now + self.length;
         }

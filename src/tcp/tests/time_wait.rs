@@ -84,3 +84,37 @@ fn the_oldest_record_is_evicted() {
     b.tuple = first;
     assert_eq!(b.state(), State::Closed);
 }
+
+/// RFC 9293 §3.10.7.4 (MAY-2): the reopened connection's numbers lie beyond those of the old one, however fast that was.
+#[test]
+fn a_reopened_connection_begins_behind_the_old_ones_numbers() {
+    let mut b = Bench::established(plain());
+    let mut una = 1;
+    for _ in 0..200 {
+        b.write(&bytes(5_000)).unwrap();
+        (0..5).for_each(|_| drop(b.next().expect("data")));
+        una += 5_000;
+        b.gets(seg(ACK, 1, una));
+    }
+    b.close();
+    b.sends(FIN_ACK, una, 1);
+    b.gets(seg(FIN_ACK, 1, una + 1));
+    b.sends(ACK, una + 1, 2);
+    let end = b.iss + una + 1;
+    b.gets(seg(SYN, 100, 0).mss(1000));
+    b.next().expect("SYN-ACK");
+    assert!(b.iss.after(end), "{:?} after {end:?}", b.iss);
+}
+
+/// Hostile case M6: a SYN that opens nothing (no listener, no room, a FIN with it) does not end TIME-WAIT.
+#[test]
+fn a_syn_that_nobody_takes_does_not_end_time_wait() {
+    let mut b = in_time_wait(plain());
+    b.gets(seg(SYN.with(FIN), 100, 0));
+    b.sends(ACK, 2, 2);
+    let listener = b.listener.unwrap();
+    b.tcp.close_listener(listener, &mut b.counters, b.now);
+    b.gets(seg(SYN, 100, 0));
+    b.sends(ACK, 2, 2);
+    assert_eq!(b.state(), State::TimeWait);
+}

@@ -17,8 +17,13 @@ impl Tcb {
     /// The persist timer fired: probe a closed window for as long as the peer answers (MUST-37), or send into one that is
     /// open by less than the silly-window rule wants.
     pub fn on_probe_timeout(&mut self, env: &mut Env) {
-        let most = if self.orphan { env.config.orphan_retries } else { env.config.probe_retries };
-        if self.probes >= most {
+        // Answers keep a connection with an owner open; an orphan's probes count whether answered or not (hostile case M4).
+        let (count, most) = if self.orphan {
+            (self.probe_backoff, env.config.orphan_retries)
+        } else {
+            (self.probes, env.config.probe_retries)
+        };
+        if count >= most {
             self.die(Some(self.soft_error.unwrap_or(SocketError::TimedOut)));
             return;
         }

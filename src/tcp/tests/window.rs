@@ -163,3 +163,23 @@ fn rounding_a_scaled_window_does_not_let_the_queue_grow_for_ever() {
     assert!(seq <= 1 << 20, "{seq} bytes taken and none read");
     assert_eq!(window, 0, "the window closes at last");
 }
+
+/// Hostile case M4, policy 29: nobody waits for an orphan's data: a peer that answers every probe and never opens its window does
+/// not keep it for ever.
+#[test]
+fn an_orphan_does_not_probe_for_ever() {
+    let mut b = Bench::established_with(plain(), 0);
+    b.write(b"pending").unwrap();
+    b.silent();
+    b.close();
+    b.silent();
+    let mut probes = 0;
+    while b.tcp.poll_timeout().is_some() && probes < 20 {
+        b.until_timer();
+        if b.next().is_some() {
+            probes += 1;
+            b.gets(seg(ACK, 1, 1).window(0));
+        }
+    }
+    assert_eq!((probes, b.tcp.connections().count()), (8, 0));
+}

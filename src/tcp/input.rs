@@ -271,6 +271,9 @@ impl Tcb {
         self.take_text(segment, env)?;
         if self.rcv.fin == Some(self.rcv.nxt) {
             self.take_fin();
+        } else if segment.has(Flags::FIN) {
+            // A FIN behind a gap, perhaps alone (RFC 5681 §4.2).
+            self.ack.at_once();
         }
         Ok(())
     }

@@ -200,3 +200,14 @@ fn a_socket_dropped_while_opening_is_gone() {
     b.gets(seg(SYN_ACK, 0, 1));
     b.sends(RST, 1, 0);
 }
+
+/// RFC 5681 §4.2: a FIN alone behind a gap is out of order like data: the peer learns of the gap at once.
+#[test]
+fn a_bare_fin_behind_a_gap_is_acknowledged_at_once() {
+    let mut b = Bench::established(plain());
+    b.gets(seg(FIN_ACK, 4, 1));
+    b.sends(ACK, 1, 1);
+    b.gets(seg(ACK, 1, 1).data(b"abc"));
+    b.sends(ACK, 1, 5);
+    assert_eq!(b.state(), State::CloseWait);
+}

@@ -78,7 +78,8 @@ impl ReceiveQueue {
             _ => false,
         };
         if !writable {
-            let busy = self.len > 4 * SMALL;
+            // A large buffer only behind a small one that is full: single bytes between large payloads take little each.
+            let busy = self.len > 4 * SMALL && matches!(self.chunks.back(), Some(Chunk::Packed { .. }));
             let buffer = if busy { Buffer::large() } else { Buffer::for_len(ahead) };
             self.chunks.push_back(Chunk::Packed { buffer, read: 0 });
         }
@@ -179,6 +180,25 @@ mod tests {
         (0..1000).for_each(|_| tiny.push(whole(1)));
         assert_eq!(tiny.chunks.len(), 1);
         assert_eq!((tiny.len(), tiny.memory()), (1000, 1000));
+    }
+
+    /// Large and tiny payloads in turns do not pin a large buffer for each tiny one.
+    #[test]
+    fn memory_held_stays_near_what_is_counted() {
+        let mut queue = ReceiveQueue::default();
+        for _ in 0..100 {
+            queue.push(Buffer::copy_of(&[7; 1_100]).into());
+            queue.push(whole(1));
+        }
+        let held: usize = queue
+            .chunks
+            .iter()
+            .map(|chunk| match chunk {
+                Chunk::Packed { buffer, .. } => buffer.capacity(),
+                Chunk::Whole(slice) => slice.capacity(),
+            })
+            .sum();
+        assert!(held <= 2 * queue.memory(), "{held} held, {} counted", queue.memory());
     }
 
     #[test]

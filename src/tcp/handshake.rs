@@ -48,6 +48,7 @@ impl Tcb {
             // Simultaneous open (MUST-10): our SYN goes out again, now with an ACK.
             self.enter(State::SynReceived);
             self.syn_due = true;
+            self.syn_repeated = true;
             return Ok(());
         }
         self.establish(segment, env);

@@ -60,6 +60,7 @@ impl Tcb {
             if !segment.has(Flags::ACK) {
                 // The peer did not get our SYN-ACK.
                 self.syn_due = true;
+                self.syn_repeated = true;
                 return Err(Verdict::Done);
             }
             // The SYN-ACK of a simultaneous open (figure 7): its SYN is known, its ACK counts. Its window is not scaled.
@@ -355,8 +356,8 @@ impl Tcb {
 
     /// Our SYN is acknowledged: ESTABLISHED, with the first window and the first round trip.
     pub fn establish(&mut self, segment: &Segment, env: &mut Env) {
-        let sent_once = self.retries == 0;
-        self.rtt.syn_retransmitted = !sent_once;
+        let sent_once = self.retries == 0 && !self.syn_repeated;
+        self.rtt.syn_retransmitted = self.retries > 0;
         self.rtt.backoff = 0;
         self.retries = 0;
         self.syn_due = false;

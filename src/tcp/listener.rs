@@ -64,6 +64,8 @@ pub struct HalfOpen {
     pub listener: u32,
     /// SYN-ACKs sent again so far.
     pub retries: u8,
+    /// The SYN came again and its SYN-ACK went out again: no round trip can be measured (Karn's rule).
+    repeated: bool,
     iss: SeqNum,
     irs: SeqNum,
     window: u16,
@@ -82,6 +84,7 @@ impl HalfOpen {
             tuple: syn.tuple,
             listener,
             retries: 0,
+            repeated: false,
             iss,
             irs: syn.seq(),
             window: syn.header.window,
@@ -98,6 +101,7 @@ impl HalfOpen {
         let mut tcb = Tcb::new(self.tuple, State::SynReceived, self.iss, ts_offset, env);
         tcb.listener = Some(self.listener);
         tcb.retries = self.retries;
+        tcb.syn_repeated = self.repeated;
         tcb.syn_sent_at = self.sent_at;
         tcb.snd.nxt = self.iss + 1;
         let syn = TcpHeader {
@@ -212,6 +216,7 @@ impl Tcp {
             // The SYN-ACK echoes this SYN, so that the peer measures its round trip and not its timeout.
             let newer = segment.header.options.timestamps.map(|ts| ts.val);
             entry.timestamp = entry.timestamp.and(newer.or(entry.timestamp));
+            entry.repeated = true;
             return self.send_syn_ack(index, counters, now);
         }
         let (listener, tuple) = (entry.listener, segment.tuple);

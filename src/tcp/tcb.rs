@@ -120,6 +120,8 @@ pub struct Tcb {
     pub listener: Option<u32>,
     /// A SYN or SYN-ACK is to be sent.
     pub syn_due: bool,
+    /// Our SYN went out again for a reason other than its timeout.
+    pub syn_repeated: bool,
     /// A window probe is to be sent.
     pub probe_due: bool,
     /// The silly-window rules are overridden for the next segment.
@@ -193,6 +195,7 @@ impl Tcb {
             state,
             listener: None,
             syn_due: false,
+            syn_repeated: false,
             probe_due: false,
             override_due: false,
             nodelay: !env.config.nagle,

@@ -293,3 +293,18 @@ fn a_close_in_syn_received_still_repeats_the_syn_ack() {
     b.gets(seg(ACK, 1, 2));
     assert_eq!(b.state(), State::FinWait2);
 }
+
+/// RFC 6298 §3 (Karn): a SYN-ACK sent again because the SYN came again is no measurement.
+#[test]
+fn a_repeated_syn_ack_gives_no_round_trip() {
+    let mut b = Bench::listening(plain());
+    b.gets(seg(SYN, 0, 0).mss(1000));
+    b.sends(SYN_ACK, 0, 1);
+    b.quiet_for(ms(900));
+    b.gets(seg(SYN, 0, 0).mss(1000));
+    b.sends(SYN_ACK, 0, 1);
+    b.quiet_for(ms(10));
+    b.gets(seg(ACK, 1, 1));
+    b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
+    assert_eq!(b.tcp.info(b.id()).unwrap().srtt, None);
+}

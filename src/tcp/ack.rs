@@ -55,6 +55,17 @@ impl AckState {
         true
     }
 
+    /// When the last challenge was answered, for a half-open entry to keep.
+    pub fn last_challenge(&self) -> Option<Instant> {
+        self.challenged.then_some(self.challenged_at)
+    }
+
+    /// Takes up what [`last_challenge`](AckState::last_challenge) said.
+    pub fn set_last_challenge(&mut self, at: Option<Instant>) {
+        self.challenged = at.is_some();
+        self.challenged_at = at.unwrap_or_default();
+    }
+
     /// True if an acknowledgement should go out now.
     pub fn is_due(&self) -> bool {
         self.now || self.pending > u32::from(self.segment) || (self.pending > 0 && self.quick > 0)

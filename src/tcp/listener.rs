@@ -74,6 +74,7 @@ pub struct HalfOpen {
     sack_permitted: bool,
     timestamp: Option<u32>,
     sent_at: Instant,
+    challenged_at: Option<Instant>,
 }
 
 impl HalfOpen {
@@ -93,6 +94,7 @@ impl HalfOpen {
             sack_permitted: options.sack_permitted,
             timestamp: options.timestamps.map(|ts| ts.val),
             sent_at: now,
+            challenged_at: None,
         }
     }
 
@@ -103,6 +105,7 @@ impl HalfOpen {
         tcb.retries = self.retries;
         tcb.syn_repeated = self.repeated;
         tcb.syn_sent_at = self.sent_at;
+        tcb.ack.set_last_challenge(self.challenged_at);
         tcb.snd.nxt = self.iss + 1;
         let syn = TcpHeader {
             seq: self.irs,
@@ -222,6 +225,9 @@ impl Tcp {
         let (listener, tuple) = (entry.listener, segment.tuple);
         let mut tcb = entry.to_tcb(self.secrets.timestamp_offset(&tuple), &env!(self, counters, now));
         let verdict = tcb.receive(&mut segment, &mut env!(self, counters, now));
+        if let Some(entry) = self.half_open.at_mut(index) {
+            entry.challenged_at = tcb.ack.last_challenge();
+        }
         if tcb.state == State::Closed {
             self.remove_half_open(index);
         } else if tcb.state.is_synchronized() {

@@ -123,3 +123,19 @@ fn older_timestamps_are_dropped() {
     b.gets(seg(ACK, 1, 1).data(b"no timestamp"));
     assert_eq!(b.read(), Ok(b"no timestamp".to_vec()), "policy 20: taken all the same");
 }
+
+/// Hostile case T5: a half-open entry answers what is out of its window once in 500 ms too.
+#[test]
+fn challenges_of_a_half_open_entry_are_limited() {
+    let mut b = Bench::listening(plain());
+    b.gets(seg(SYN, 0, 0));
+    b.sends(SYN_ACK, 0, 1);
+    b.gets(seg(ACK, 50_000, 1));
+    b.sends(ACK, 1, 1);
+    b.gets(seg(ACK, 50_000, 1));
+    b.gets(seg(RST, 5, 0));
+    b.silent();
+    b.quiet_for(ms(500));
+    b.gets(seg(RST, 5, 0));
+    b.sends(ACK, 1, 1);
+}

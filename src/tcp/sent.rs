@@ -91,11 +91,12 @@ impl SentQueue {
         acked
     }
 
-    /// Marks the first `len` sequence numbers lost, unless they are already.
+    /// Marks the first `len` sequence numbers lost, unless they are already or were sent again: then only a timeout tells.
     pub fn mark_first_lost(&mut self, len: u32) {
         self.split(0, len);
         if let Some(record) = self.records.front_mut()
             && !record.lost
+            && !record.retransmitted
         {
             record.lost = true;
             self.lost += record.len();

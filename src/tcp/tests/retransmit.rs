@@ -196,3 +196,34 @@ fn duplicates_are_a_loss_after_gigabytes_without_one() {
     (0..3).for_each(|_| b.gets(seg(ACK, 1, una)));
     b.sends_data(ACK, una, 1, MSS);
 }
+
+/// RFC 6298 §3 (Karn): an acknowledgement that covers a retransmission says nothing about the segments behind it either: they
+/// waited for the hole.
+#[test]
+fn an_acknowledgement_of_a_repaired_hole_is_no_measurement() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(3_000)).unwrap();
+    (0..3).for_each(|_| drop(b.next()));
+    b.after(ms(300));
+    b.sends_data(ACK, 1, 1, MSS);
+    let before = b.tcp.info(b.id()).unwrap().srtt;
+    b.gets(seg(ACK, 1, 3_001));
+    assert_eq!(b.tcp.info(b.id()).unwrap().srtt, before);
+}
+
+/// Hostile case M8 (ACK division in recovery): a partial acknowledgement that ends within the segment just sent again does not
+/// send that again.
+#[test]
+fn acknowledgements_of_single_bytes_in_recovery_send_nothing_again() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(8_000)).unwrap();
+    (0..8).for_each(|_| drop(b.next()));
+    (0..3).for_each(|_| b.gets(seg(ACK, 1, 1)));
+    b.sends_data(ACK, 1, 1, MSS);
+    for i in 2..100 {
+        b.gets(seg(ACK, 1, i));
+        b.silent();
+    }
+    b.gets(seg(ACK, 1, 1_001));
+    b.sends_data(ACK, 1_001, 1, MSS);
+}

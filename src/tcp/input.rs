@@ -221,7 +221,13 @@ impl Tcb {
     fn update_window(&mut self, segment: &Segment) {
         let (seq, ack) = (segment.seq(), segment.ack());
         if self.snd.wl1.before(seq) || (self.snd.wl1 == seq && self.snd.wl2.at_or_before(ack)) {
-            self.snd.wnd = u32::from(segment.header.window) << self.agreed.snd_shift;
+            let wnd = u32::from(segment.header.window) << self.agreed.snd_shift;
+            if self.snd.wnd == 0 && wnd > 0 && !self.orphan {
+                // The probes of the closed window are over: what still waits is timed anew.
+                self.probe_backoff = 0;
+                self.deadlines.clear(Timer::Probe);
+            }
+            self.snd.wnd = wnd;
             self.snd.max_wnd = self.snd.max_wnd.max(self.snd.wnd);
             self.snd.wl1 = seq;
             self.snd.wl2 = ack;

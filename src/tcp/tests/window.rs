@@ -183,3 +183,26 @@ fn an_orphan_does_not_probe_for_ever() {
     }
     assert_eq!((probes, b.tcp.connections().count()), (8, 0));
 }
+
+/// RFC 9293 §3.8.6.2.1 (4): a window that opens by less than is worthwhile is used after one timeout, however long the probes of
+/// the closed one had backed off.
+#[test]
+fn a_crumb_of_window_does_not_wait_for_an_old_probe() {
+    let mut b = Bench::established_with(plain(), 4_000);
+    b.write(&bytes(10_000)).unwrap();
+    (0..4).for_each(|_| drop(b.next().expect("data")));
+    b.gets(seg(ACK, 1, 4_001).window(0));
+    b.silent();
+    for _ in 0..6 {
+        b.until_timer();
+        b.sends(ACK, 4_000, 1);
+        b.gets(seg(ACK, 1, 4_001).window(0));
+        b.silent();
+    }
+    b.gets(seg(ACK, 1, 4_001).window(100));
+    b.silent();
+    let opened = b.now;
+    b.until_timer();
+    b.sends_data(ACK, 4_001, 1, 100);
+    assert!(b.now.since(opened) <= ms(1_000), "{:?}", b.now.since(opened));
+}

@@ -178,6 +178,10 @@ impl Tcb {
         if ack.at_or_after(self.snd.una) {
             self.update_window(segment);
         }
+        if self.snd.wnd == 0 && !self.orphan {
+            // Retransmissions into a closed window are probes too (MUST-37): their answers keep the connection.
+            self.retries = 0;
+        }
         self.closing_ack(env)
     }
 

@@ -206,3 +206,19 @@ fn a_crumb_of_window_does_not_wait_for_an_old_probe() {
     b.sends_data(ACK, 4_001, 1, 100);
     assert!(b.now.since(opened) <= ms(1_000), "{:?}", b.now.since(opened));
 }
+
+/// MUST-37: a peer that shrinks its window to nothing over data under way and answers each retransmission keeps the connection.
+#[test]
+fn a_window_shrunk_to_nothing_does_not_end_the_connection() {
+    let mut b = Bench::established_with(TcpConfig { retries: 3, ..plain() }, 2_000);
+    b.write(&bytes(2_000)).unwrap();
+    (0..2).for_each(|_| drop(b.next().expect("data")));
+    for _ in 0..6 {
+        b.gets(seg(ACK, 1, 1).window(0));
+        b.silent();
+        b.until_timer();
+        b.sends_data(ACK, 1, 1, MSS);
+    }
+    b.gets(seg(ACK, 1, 2_001).window(2_000));
+    assert_eq!((b.state(), b.tcp.poll_timeout()), (State::Established, None));
+}

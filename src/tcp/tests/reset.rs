@@ -139,3 +139,16 @@ fn challenges_of_a_half_open_entry_are_limited() {
     b.gets(seg(RST, 5, 0));
     b.sends(ACK, 1, 1);
 }
+
+/// RFC 7323 §5.5 (hostile cases T12, M11): after 25 days of silence TS.Recent says nothing about order any more.
+#[test]
+fn a_timestamp_of_last_month_does_not_shut_the_peer_out() {
+    let mut b = Bench::listening(TcpConfig { timestamps: true, ..plain() });
+    b.gets(seg(SYN, 0, 0).mss(1000).ts(1_000, 0));
+    let ecr = b.sends(SYN_ACK, 0, 1).options.timestamps.unwrap().val;
+    b.gets(seg(ACK, 1, 1).ts(1_001, ecr));
+    b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
+    b.jump(ms(25 * 24 * 3_600_000));
+    b.gets(seg(ACK, 1, 1).ts(1_001u32.wrapping_sub(5), ecr).data(b"back"));
+    assert_eq!(b.read(), Ok(b"back".to_vec()));
+}

@@ -137,7 +137,7 @@ impl Tcb {
             (Some(again), _) => {
                 let Some(ecr) = echoed.filter(|_| self.agreed.timestamps) else { return };
                 let elapsed = u64::from(self.ts_now(now).wrapping_sub(ecr));
-                if elapsed > now.as_millis() - again.as_millis() {
+                if elapsed > now.as_millis().saturating_sub(again.as_millis()) {
                     return;
                 }
                 std::time::Duration::from_millis(elapsed.max(1))

@@ -137,9 +137,8 @@ impl Tcp {
         let syn = segment.has(Flags::SYN);
         let Some(index) = found.filter(|_| !segment.has(Flags::ACK) && !segment.has(Flags::RST)) else {
             // An ACK that no connection knows, or a closed port. A RST is never answered; a SYN with a RST is nonsense.
-            let reset = close::reset_for(&segment).filter(|_| segment.header.flags.0 != 0 || found.is_none());
-            counters.drop(if found.is_some() { DropReason::TcpFlags } else { DropReason::TcpNoSocket });
-            return self.reset(&segment.tuple, reset, counters);
+            counters.drop(DropReason::TcpNoSocket);
+            return self.reset(&segment.tuple, close::reset_for(&segment), counters);
         };
         // Policy 25: a SYN with a FIN, or no flag that means anything, is dropped in silence.
         if !syn || segment.has(Flags::FIN) {

@@ -1,6 +1,8 @@
 //! The command line: what can be asked for, how errors are told, and what every command needs.
 
+mod demo;
 mod get;
+mod ladder;
 mod link;
 mod ping;
 mod serve;
@@ -26,6 +28,8 @@ struct Cli {
 enum Command {
     /// Serve echo, discard, chargen and HTTP behind a TUN device.
     Serve(serve::Args),
+    /// Show a page being fetched between two stacks in this process, segment by segment. Needs no privilege.
+    Demo(demo::Args),
     /// Send echo requests to a host through a stack of this program's own.
     Ping(ping::Args),
     /// Fetch a URL over a stack of this program's own.
@@ -35,9 +39,11 @@ enum Command {
 /// Runs what the command line asks for. Errors are one line on stderr and status 1; wrong usage is clap's, with status 2.
 pub(crate) fn main() -> ExitCode {
     let cli = Cli::parse();
-    start_log();
+    // A log line between the ladder's rungs would only disturb.
+    start_log(if matches!(cli.command, Command::Demo(_)) { "warn" } else { "info" });
     let result = match cli.command {
         Command::Serve(args) => serve::run(args),
+        Command::Demo(args) => demo::run(args),
         Command::Ping(args) => ping::run(args),
         Command::Get(args) => get::run(args),
     };
@@ -61,8 +67,8 @@ fn block_on(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::
 }
 
 /// The log goes to stderr; `RUST_LOG` chooses what is in it.
-fn start_log() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+fn start_log(level: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let stderr = std::io::stderr;
     tracing_subscriber::fmt()
         .with_env_filter(filter)

@@ -6,4 +6,5 @@ mod cases;
 mod pair;
 mod seeds;
 mod show;
+mod smoltcp;
 mod tasks;

@@ -170,13 +170,14 @@ impl Tcb {
             return Err(Verdict::Drop(DropReason::TcpBadAck));
         }
         self.probes = 0;
-        if ack.after(self.snd.una) {
+        let newer = ack.after(self.snd.una);
+        if newer {
             self.advance_una(segment, env);
         } else if self.is_duplicate_ack(segment) {
             self.on_duplicate_ack(env);
         }
-        if ack.at_or_after(self.snd.una) {
-            self.update_window(segment);
+        if ack == self.snd.una {
+            self.update_window(segment, newer);
         }
         if self.snd.wnd == 0 && !self.orphan {
             // Retransmissions into a closed window are probes too (MUST-37): their answers keep the connection.
@@ -221,10 +222,12 @@ impl Tcb {
         }
     }
 
-    /// The peer's window, from segments in order of SND.WL1 and SND.WL2 only; unsigned (MUST-1).
-    fn update_window(&mut self, segment: &Segment) {
+    /// The peer's window, from segments in order of SND.WL1 and SND.WL2 only; unsigned (MUST-1). One that acknowledges new data
+    /// is the newest, though it may be retransmitted data with an old number: without its window SND.UNA alone would move,
+    /// and the right edge with it, beyond what the peer ever offered.
+    fn update_window(&mut self, segment: &Segment, newer: bool) {
         let (seq, ack) = (segment.seq(), segment.ack());
-        if self.snd.wl1.before(seq) || (self.snd.wl1 == seq && self.snd.wl2.at_or_before(ack)) {
+        if newer || self.snd.wl1.before(seq) || (self.snd.wl1 == seq && self.snd.wl2.at_or_before(ack)) {
             let wnd = u32::from(segment.header.window) << self.agreed.snd_shift;
             if self.snd.wnd == 0 && wnd > 0 && !self.orphan {
                 // The probes of the closed window are over: what still waits is timed anew.

@@ -119,6 +119,22 @@ fn an_old_segment_does_not_bring_an_old_window_back() {
     assert_eq!(b.tcp.info(b.id()).unwrap().send_window, 9_000);
 }
 
+/// RFC 9293 §3.8.6: a retransmission has an old sequence number and a new acknowledgement; its window is the new one, too. Else the
+/// right edge would move with SND.UNA beyond what was offered, and two full ends would refuse each other's segments for ever.
+#[test]
+fn the_window_of_a_retransmission_that_acknowledges_counts() {
+    let mut b = Bench::established_with(plain(), 1_000);
+    b.write(&bytes(3_000)).unwrap();
+    b.sends_data(ACK, 1, 1, MSS);
+    // Its data is lost, a later ACK is not.
+    b.gets(seg(ACK, 501, 1).window(1_000));
+    b.gets(seg(ACK, 1, 1_001).data(&[0; 500]).window(0));
+    b.silent();
+    b.after(ms(40));
+    b.sends(ACK, 1_001, 501);
+    b.silent();
+}
+
 /// MUST-66: with a zero receive window the acknowledgement in a segment counts, its data does not, and a RST resets.
 #[test]
 fn a_full_receiver_still_takes_acks_and_resets() {

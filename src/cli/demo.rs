@@ -182,7 +182,7 @@ fn rate(text: &str) -> Result<u64, String> {
         unit => return Err(format!("no such unit: {unit}; use k, M or G")),
     };
     let rate = number.trim().parse::<f64>().map_err(|error| error.to_string())? * unit;
-    if rate >= 1.0 && rate < 1e15 {
+    if (1.0..1e15).contains(&rate) {
         Ok(rate as u64)
     } else {
         Err("at least one bit per second, please".to_owned())

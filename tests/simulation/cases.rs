@@ -4,7 +4,7 @@ use std::net::{Shutdown, SocketAddr};
 
 use tidegate::base::rng::Rng;
 use tidegate::base::socket::SocketError;
-use tidegate::base::time::Duration;
+use tidegate::base::time::{Duration, Instant};
 use tidegate::device::Capabilities;
 use tidegate::sim::LinkConfig;
 use tidegate::tcp::TcpId;
@@ -252,5 +252,46 @@ fn mtus_may_differ() {
             exchange(&mut pair, [writes(200_000), writes(200_000)]);
             assert_eq!(pair.network.link_counters(pair.hosts[0], pair.hosts[1]).too_big, 0);
         }
+    }
+}
+
+/// What the two SYNs of a connection say that is opened at `at`: sequence numbers and timestamps.
+fn first_numbers(at: Instant) -> [(u32, u32); 2] {
+    let mut pair = pair(TcpConfig::default());
+    pair.network.keep_trace();
+    pair.network.run_until(at);
+    pair.open([writes(0), writes(0)], &mut Rng::from_u64(1));
+    pair.network.run_until(at + Duration::from_millis(15));
+    let syns = pair.network.trace().iter().map(|traced| tcp(&traced.bytes).0).collect::<Vec<_>>();
+    [0, 1].map(|i| (syns[i].seq.0, syns[i].options.timestamps.unwrap().val))
+}
+
+/// RFC 9293 §3.4, RFC 7323 §5.4: sequence numbers and timestamps go around the circle in the middle of a transfer. Both follow the
+/// clock, so the time to open is computed.
+#[test]
+fn sequence_numbers_and_timestamps_wrap() {
+    let numbers = first_numbers(Instant::ZERO);
+    let moments = numbers.iter().flat_map(|&(seq, val)| {
+        // 50,000 bytes before the wrap, at 4 µs a number; 50 ms before, at 1 ms a number.
+        let seq_wraps = u64::from(u32::MAX - seq - 50_000) * 4_000;
+        let val_wraps = u64::from(u32::MAX - val - 50) * 1_000_000;
+        [seq_wraps, val_wraps].map(Instant::from_nanos)
+    });
+    for at in moments {
+        let mut pair = pair(TcpConfig::default());
+        pair.hosts.iter().for_each(|&host| pair.network.allow_drops(host, &[]));
+        pair.network.keep_trace();
+        pair.network.run_until(at);
+        exchange(&mut pair, [writes(400_000), writes(400_000)]);
+        let fell = |a: u32, b: u32| a > u32::MAX - 1_000_000 && b < 1_000_000;
+        let wrapped = pair.hosts.iter().any(|&host| {
+            let sent = pair.network.trace().iter().filter(|traced| traced.from == host);
+            let numbers = sent.map(|traced| tcp(&traced.bytes).0).collect::<Vec<_>>();
+            numbers.windows(2).any(|w| {
+                let [old, new] = [&w[0], &w[1]].map(|header| header.options.timestamps.unwrap().val);
+                fell(w[0].seq.0, w[1].seq.0) || fell(old, new)
+            })
+        });
+        assert!(wrapped, "nothing wrapped after {at:?}");
     }
 }

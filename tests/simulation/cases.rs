@@ -1,5 +1,6 @@
 //! Cases that deserve a name: what is lost, full, crossed or wrapped around at the one moment that matters.
 
+use std::io::IoSlice;
 use std::net::{Shutdown, SocketAddr};
 
 use tidegate::base::rng::Rng;
@@ -294,4 +295,27 @@ fn sequence_numbers_and_timestamps_wrap() {
         });
         assert!(wrapped, "nothing wrapped after {at:?}");
     }
+}
+/// RFC 7323 §2.4: windows are told in units of the scale, and rounding up is a promise. Segments smaller than the unit must not have
+/// it renewed for ever: unread data and window together stay within the buffer.
+#[test]
+fn tiny_segments_do_not_hold_the_window_open() {
+    let config = TcpConfig { receive_buffer: 6 << 20, ..TcpConfig::default() };
+    let mut pair = pair(config.clone());
+    let apps = pair.open([writes(0), writes(0)], &mut Rng::from_u64(1));
+    let (client, server, id) = (pair.hosts[0], pair.hosts[1], apps[0].id.unwrap());
+    let mut accepted = None;
+    let mut most = 0;
+    pair.network.run_while(Duration::from_secs(9_000), |network| {
+        let now = network.now();
+        if network.stack(client).tcp().info(id).unwrap().send_queue == 0 {
+            let _ = network.stack(client).tcp().send(id, &[IoSlice::new(&[7; 31])], now);
+        }
+        let tcp = network.stack(server).tcp();
+        accepted = accepted.or_else(|| tcp.accept(apps[1].listener.unwrap()).ok().map(|(id, _)| id));
+        let info = accepted.map(|id| tcp.info(id).unwrap());
+        most = most.max(info.map_or(0, |info| info.receive_queue + info.receive_window as usize));
+        true
+    });
+    assert!(most <= config.receive_buffer, "{most} bytes promised");
 }

@@ -68,3 +68,14 @@ fn a_share_beyond_all_is_refused() {
         Command::new(env!("CARGO_BIN_EXE_tidegate")).args(["demo", "--loss", "101%"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
 }
+
+/// On a terminal (which `script` of bsdutils pretends to be) there is colour, and the log's start does not fail.
+#[test]
+fn a_terminal_gets_colour() {
+    let command = format!("{} demo --loss 10% --seed 7", env!("CARGO_BIN_EXE_tidegate"));
+    let mut script = Command::new("script");
+    let output = script.args(["-qec", &command, "/dev/null"]).env_remove("NO_COLOR").output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("\x1b[33mretransmission"), "{text}");
+    assert!(!demo(&["--loss", "10%"]).contains('\x1b'));
+}

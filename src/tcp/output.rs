@@ -190,7 +190,15 @@ impl Tcb {
 
     fn send_ack(&mut self, env: &mut Env) -> Option<Frame> {
         (self.ack.is_due() && self.state != State::SynSent)
-            .then(|| self.emit(self.snd.nxt, Flags::ACK, SmallVec::new(), env))
+            .then(|| self.emit(self.acceptable_seq(), Flags::ACK, SmallVec::new(), env))
+    }
+
+    /// SND.NXT, unless the peer has shrunk its window below it: then the window's right edge, which the peer still accepts
+    /// (RFC 9293 §3.4). What rounding a scaled window takes away is no shrinking.
+    fn acceptable_seq(&self) -> SeqNum {
+        let edge = self.snd.una + self.snd.wnd;
+        let beyond = self.snd.nxt.offset_from(edge);
+        if beyond >= 1 << self.agreed.snd_shift { edge } else { self.snd.nxt }
     }
 
     /// Nothing more to send now: what waits gets its timer.

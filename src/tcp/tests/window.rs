@@ -101,6 +101,17 @@ fn a_shrinking_window_does_no_harm() {
     b.sends_data(ACK, 5_001, 1, MSS);
 }
 
+/// RFC 9293 §3.4: an ACK stands where the peer accepts it, even after the peer shrank its window below what was sent.
+#[test]
+fn an_ack_stands_within_a_window_that_shrank() {
+    let mut b = Bench::established_with(plain(), 3_000);
+    b.write(&bytes(3_000)).unwrap();
+    (0..3).for_each(|_| drop(b.next()));
+    b.gets(seg(ACK, 1, 1_001).window(500));
+    b.gets(seg(FIN_ACK, 1, 1_001).window(500));
+    b.sends(ACK, 1_501, 2);
+}
+
 /// MUST-1 (hostile case M9): a window with the top bit set is large, not negative.
 #[test]
 fn the_window_is_unsigned() {

@@ -10,6 +10,12 @@ pub enum TunError {
         "/dev/net/tun is missing: load it with `modprobe tun`, or give the container `--device /dev/net/tun`"
     )]
     NoDriver,
+    /// The file mode of `/dev/net/tun`, or a container's rules for devices, keep this process out.
+    #[error(
+        "no permission to open /dev/net/tun: run as root, let every user open it with \
+         `sudo chmod 666 /dev/net/tun`, or give the container `--device /dev/net/tun`"
+    )]
+    NoAccess,
     /// The process may not do this.
     #[error(
         "no permission to {0}: run as root, grant it with `sudo setcap cap_net_admin+ep PROGRAM`, \
@@ -75,6 +81,7 @@ mod tests {
         let name = || "tide0".to_owned();
         let errors = [
             TunError::NoDriver,
+            TunError::NoAccess,
             TunError::system("create tide0", Errno::EPERM),
             TunError::Busy(name()),
             TunError::InvalidName(name()),

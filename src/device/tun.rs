@@ -57,6 +57,7 @@ impl Tun {
         let options = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(PATH);
         let file = options.map_err(|error| match Errno::from_raw(error.raw_os_error().unwrap_or(0)) {
             Errno::ENOENT | Errno::ENODEV | Errno::ENXIO => TunError::NoDriver,
+            Errno::EACCES | Errno::EPERM => TunError::NoAccess,
             errno => TunError::system(format!("open {PATH}"), errno),
         })?;
         let vnet = attach(&file, name, offload)?;

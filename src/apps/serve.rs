@@ -58,7 +58,10 @@ pub struct Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { connections, aborted, total } = self;
-        write!(f, "{connections} connections ({aborted} aborted), {} requests, ", total.requests)?;
+        write!(f, "{connections} connections ({aborted} aborted), ")?;
+        if total.requests > 0 {
+            write!(f, "{} requests, ", total.requests)?;
+        }
         write!(f, "{} bytes in, {} bytes out", total.received, total.sent)
     }
 }
@@ -150,6 +153,8 @@ async fn logged(name: &'static str, peer: SocketAddr, connection: impl Future<Ou
     let report = connection.await;
     let Report { requests, received, sent } = report;
     let seconds = start.elapsed().as_secs_f64();
+    // Left out where there were none: echo has no requests to count.
+    let requests = (requests > 0).then_some(requests);
     // Only numbers and addresses: nothing the peer wrote can reach the terminal here (hostile-cases H7).
     info!(server = name, %peer, requests, received, sent, seconds = %format_args!("{seconds:.3}"), "connection closed");
     report

@@ -26,10 +26,14 @@ const CLOSING: Duration = Duration::from_secs(1);
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to fetch: http://HOST[:PORT]/PATH; the host may be a name that the system's resolver answers
+    #[arg(value_parser = url)]
     url: Uri,
     /// File to write to instead of stdout
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// How long to try to connect
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = super::duration)]
+    connect_timeout: Duration,
     #[command(flatten)]
     link: link::Args,
 }
@@ -43,11 +47,15 @@ async fn get(args: Args) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::catch()?;
     let Link { net, driver, .. } = args.link.open(Role::Client)?;
     let result = tokio::select! {
-        result = fetch(&net, &target, args.output.as_deref()) => result,
+        result = fetch(&net, &target, args.output.as_deref(), args.connect_timeout) => result,
         () = signals.next() => bail!("interrupted"),
     };
     driver.shutdown(CLOSING).await.context("the device failed")?;
     result.map(|()| ExitCode::SUCCESS)
+}
+
+fn url(text: &str) -> Result<Uri, String> {
+    text.parse().map_err(|error| format!("{error}; write it as http://HOST/PATH"))
 }
 
 /// Where a URL leads.
@@ -74,9 +82,16 @@ impl Target {
     }
 }
 
-async fn fetch(net: &Net, target: &Target, output: Option<&Path>) -> anyhow::Result<()> {
+async fn fetch(
+    net: &Net,
+    target: &Target,
+    output: Option<&Path>,
+    connect_timeout: Duration,
+) -> anyhow::Result<()> {
     let Target { host, port, path, authority } = target;
-    let stream = TcpStream::connect(net, (host.as_str(), *port)).await;
+    let connecting = TcpStream::connect(net, (host.as_str(), *port));
+    let connected = tokio::time::timeout(connect_timeout, connecting).await;
+    let Ok(stream) = connected else { bail!("no answer from {authority} within {connect_timeout:?}") };
     let stream = stream.with_context(|| format!("cannot connect to {authority}"))?;
     let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);

@@ -24,7 +24,7 @@ async fn main() -> anyhow::Result<()> {
     let counters = net.clone();
     let app = Router::new()
         .route("/", get(|| async { "Hello from a TCP/IP stack in a process.\n" }))
-        .route("/counters", get(async move || counters.counters().to_string()));
+        .route("/counters", get(async move || format!("{}\n", counters.counters())));
     let listener = TcpListener::bind(&net, "10.79.0.2:80").await?;
     println!("curl http://10.79.0.2/");
     let stopped = async { drop(tokio::signal::ctrl_c().await) };

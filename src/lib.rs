@@ -15,3 +15,8 @@ pub mod stack;
 pub mod tcp;
 pub mod udp;
 pub mod wire;
+
+/// The programs in README.md, compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

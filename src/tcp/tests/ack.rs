@@ -19,6 +19,18 @@ fn a_lone_segment_is_acknowledged_late_or_on_the_answer() {
     b.silent();
 }
 
+/// A deadline that comes before the one that is armed moves the connection's timer forward.
+#[test]
+fn a_withheld_acknowledgement_does_not_wait_for_the_retransmission_timer() {
+    let mut b = Bench::established(plain());
+    b.write(b"unanswered").unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, 10);
+    b.gets(seg(ACK.with(PSH), 1, 1).data(b"ping"));
+    b.silent();
+    b.after(ms(40));
+    b.sends(ACK, 11, 5);
+}
+
 /// MUST-58, MUST-59: a burst of segments draws one acknowledgement, after all of it.
 #[test]
 fn a_burst_draws_one_acknowledgement() {

@@ -74,6 +74,31 @@ fn fin_follows_the_pending_data() {
     b.silent();
 }
 
+/// RFC 9293 §3.8.6: the FIN takes a sequence number, so it waits for a window that has room for it.
+#[test]
+fn fin_waits_for_the_window() {
+    let mut b = Bench::established_with(plain(), 500);
+    b.write(&bytes(500)).unwrap();
+    b.shutdown();
+    b.sends_data(ACK.with(PSH), 1, 1, 500);
+    b.gets(seg(ACK, 1, 501).window(0));
+    b.silent();
+    b.gets(seg(ACK, 1, 501).window(1));
+    b.sends(FIN_ACK, 501, 1);
+}
+
+/// RFC 9293 §3.7.4: Nagle holds nothing back that a FIN follows.
+#[test]
+fn closing_sends_what_nagle_held_back() {
+    let mut b = Bench::established(plain());
+    b.write(b"a").unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, 1);
+    b.write(b"b").unwrap();
+    b.silent();
+    b.shutdown();
+    b.sends_data(FIN_ACK.with(PSH), 2, 1, 1);
+}
+
 /// Half-close: after our FIN the peer's data is still received and acknowledged.
 #[test]
 fn a_half_closed_connection_still_receives() {

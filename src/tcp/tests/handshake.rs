@@ -239,6 +239,8 @@ fn a_full_syn_queue_drops_syns() {
     b.tuple.remote.port = 5001;
     b.gets(seg(RST, 1, 0));
     assert_eq!(b.tcp.connections().count(), 1);
+    b.gets(seg(SYN, 0, 0));
+    assert_eq!(b.tcp.connections().count(), 2);
 }
 
 /// Hostile case P5 (LAND): a segment from its own destination is dropped in silence.

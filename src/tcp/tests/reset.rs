@@ -106,6 +106,19 @@ fn a_reset_in_syn_received_forgets_the_entry() {
     b.sends(SYN_ACK, 0, 1);
 }
 
+/// RFC 7323 §4.3: the timestamp echoed is that of the segment at the left edge, which moves with each acknowledgement sent.
+#[test]
+fn the_echoed_timestamp_moves_on_with_the_data() {
+    let mut b = Bench::listening(TcpConfig { timestamps: true, quick_acks: 9, ..plain() });
+    b.gets(seg(SYN, 0, 0).mss(1000).ts(1_000, 0));
+    let ecr = b.sends(SYN_ACK, 0, 1).options.timestamps.unwrap().val;
+    b.gets(seg(ACK, 1, 1).ts(1_001, ecr));
+    for i in 1..4 {
+        b.gets(seg(ACK, i, 1).ts(1_001 + i, ecr).data(b"x"));
+        assert_eq!(b.sends(ACK, 1, 1 + i).options.timestamps.map(|ts| ts.ecr), Some(1_001 + i));
+    }
+}
+
 /// RFC 7323 §5.3 (PAWS, R1): an older timestamp is dropped and acknowledged; hostile case T12: only a segment at the left edge moves
 /// TS.Recent.
 #[test]

@@ -35,6 +35,20 @@ fn a_silent_peer_is_given_up_after_r2() {
     assert_eq!((b.read(), b.state()), (Err(SocketError::TimedOut), State::Closed));
 }
 
+/// RFC 9293 §3.8.3: R2 counts retransmissions of the same data; progress begins the count anew.
+#[test]
+fn progress_begins_the_count_of_retransmissions_anew() {
+    let mut b = Bench::established(TcpConfig { retries: 1, ..plain() });
+    for i in 0..3 {
+        b.write(b"x").unwrap();
+        b.sends_data(ACK.with(PSH), 1 + i, 1, 1);
+        b.until_timer();
+        b.sends_data(ACK.with(PSH), 1 + i, 1, 1);
+        b.gets(seg(ACK, 1, 2 + i));
+    }
+    assert_eq!(b.state(), State::Established);
+}
+
 /// RFC 5681 §3.2: three duplicate acknowledgements send the hole again at once, and only the hole.
 #[test]
 fn three_duplicates_are_a_loss() {

@@ -18,6 +18,7 @@ fn in_time_wait(config: TcpConfig) -> Bench {
 fn a_reset_does_not_end_time_wait() {
     let mut b = in_time_wait(plain());
     b.gets(seg(RST, 2, 0));
+    b.gets(seg(RST, 1, 0));
     b.silent();
     assert_eq!(b.state(), State::TimeWait);
     b.gets(seg(ACK, 1, 2).data(b"old"));
@@ -83,6 +84,8 @@ fn the_oldest_record_is_evicted() {
     assert_eq!(b.state(), State::TimeWait);
     b.tuple = first;
     assert_eq!(b.state(), State::Closed);
+    b.gets(seg(FIN_ACK, 1, 2));
+    assert_eq!(b.next().map(|sent| sent.flags), Some(RST), "a stranger now");
 }
 
 /// RFC 9293 §3.10.7.4 (MAY-2): the reopened connection's numbers lie beyond those of the old one, however fast that was.

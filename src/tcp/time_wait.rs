@@ -140,7 +140,18 @@ impl TimeWait {
         let record = self.records.get_mut(index as usize)?.take()?;
         self.free.push(index);
         self.len -= 1;
+        self.sweep();
         Some(record.tuple)
+    }
+
+    /// Drops stale entries once they outnumber the records, so that a peer which reopens for ever cannot grow the queue.
+    fn sweep(&mut self) {
+        if self.order.len() > 2 * self.len + 64 {
+            let records = &self.records;
+            self.order.retain(|&(queued, index)| {
+                records[index as usize].as_ref().is_some_and(|record| record.queued == queued)
+            });
+        }
     }
 
     /// Takes a record whose time is over.
@@ -166,6 +177,12 @@ impl TimeWait {
     /// When the next record expires, or earlier where a stale entry stands first.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.order.front().map(|&(expires, _)| expires)
+    }
+
+    /// Entries in the queue of expiries, stale ones included.
+    #[cfg(test)]
+    pub fn queued(&self) -> usize {
+        self.order.len()
     }
 
     /// The records, for listings.

@@ -52,6 +52,25 @@ fn a_newer_syn_reopens() {
     assert_eq!(b.state(), State::SynReceived);
 }
 
+/// A peer that closes and reopens for ever costs one record, not a queue of stale ones.
+#[test]
+fn reopening_for_ever_does_not_grow_the_queue() {
+    let mut b = Bench::listening(plain());
+    for i in 0..500 {
+        b.gets(seg(SYN, i * 10, 0).mss(1000));
+        b.sends(SYN_ACK, 0, i * 10 + 1);
+        b.gets(seg(ACK, i * 10 + 1, 1));
+        b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
+        b.close();
+        b.next().expect("FIN");
+        b.gets(seg(FIN_ACK, i * 10 + 1, 2));
+        b.next().expect("ACK");
+        assert_eq!(b.state(), State::TimeWait);
+        b.quiet_for(ms(1));
+    }
+    assert!(b.tcp.time_wait.queued() <= 100, "{}", b.tcp.time_wait.queued());
+}
+
 /// RFC 6191 §2: with timestamps the newer timestamp decides, whatever the number.
 #[test]
 fn a_newer_timestamp_reopens() {

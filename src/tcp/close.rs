@@ -41,7 +41,9 @@ impl Tcb {
 
     fn close_sending(&mut self) {
         match self.state {
-            State::SynReceived | State::Established => self.enter(State::FinWait1),
+            // RFC 9293 §3.10.4: queued until the connection is established.
+            State::SynReceived => self.close_due = true,
+            State::Established => self.enter(State::FinWait1),
             State::CloseWait => self.enter(State::LastAck),
             _ => return,
         }
@@ -73,9 +75,7 @@ impl Tcb {
 
     /// The retransmission timer fired in a synchronized state: again, or given up (R2, MUST-20; orphans earlier).
     pub fn on_data_timeout(&mut self, env: &mut Env) {
-        // Closed in SYN-RECEIVED: the SYN-ACK still waits for its acknowledgement.
-        let opening = self.snd.una == self.snd.iss;
-        if self.sent.is_empty() && !opening {
+        if self.sent.is_empty() {
             return;
         }
         let most = if self.orphan { env.config.orphan_retries } else { env.config.retries };
@@ -84,7 +84,6 @@ impl Tcb {
             return;
         }
         self.retries += 1;
-        self.syn_due |= opening;
         self.on_retransmission_timeout(env);
     }
 }

@@ -54,9 +54,7 @@ impl Tcb {
     /// First: sequence number and timestamp.
     fn check_sequence(&mut self, segment: &mut Segment, env: &mut Env) -> Step {
         let its_syn = segment.has(Flags::SYN) && segment.seq() == self.rcv.irs;
-        // Closed early, the connection is in FIN-WAIT-1 already and its SYN may be under way yet.
-        let closed_early = self.state == State::FinWait1 && self.snd.una == self.snd.iss;
-        if its_syn && (closed_early || self.state == State::SynReceived) {
+        if its_syn && self.state == State::SynReceived {
             if !segment.has(Flags::ACK) {
                 // The peer did not get our SYN-ACK.
                 self.syn_due = true;
@@ -279,13 +277,17 @@ impl Tcb {
             self.ack.at_once();
             segment.trim_front(self.rcv.nxt);
         }
-        if segment.has(Flags::FIN) {
+        let has_fin = segment.has(Flags::FIN);
+        if let Some(fin) = self.rcv.fin {
+            // Nothing can stand behind the FIN: a peer that sends it is broken, and the FIN counts.
+            segment.trim_back(fin);
+        } else if has_fin {
             self.rcv.fin = Some(segment.end() - 1);
         }
         self.take_text(segment, env)?;
         if self.rcv.fin == Some(self.rcv.nxt) {
             self.take_fin();
-        } else if segment.has(Flags::FIN) {
+        } else if has_fin {
             // A FIN behind a gap, perhaps alone (RFC 5681 §4.2).
             self.ack.at_once();
         }
@@ -390,6 +392,9 @@ impl Tcb {
         };
         self.measure(acked, segment.header.options.timestamps.map(|ts| ts.ecr), env.now);
         self.enter(State::Established);
+        if self.close_due {
+            self.enter(State::FinWait1);
+        }
         self.events |= Readiness::OUT;
     }
 }

@@ -179,7 +179,8 @@ impl Tcp {
     fn for_time_wait(&mut self, index: u32, segment: Segment, counters: &mut Counters, now: Instant) {
         let listener = self.would_take(&segment);
         match self.time_wait.arrives(index, &segment, listener.is_some(), now) {
-            Answer::Ignore => counters.drop(DropReason::TcpOutOfWindow),
+            Answer::Ignore if segment.has(Flags::RST) => counters.drop(DropReason::TcpRst),
+            Answer::Ignore => {}
             Answer::Ack(header) => self.reply(&segment.tuple, &header, counters),
             Answer::Reopen(end) => {
                 self.owners.remove(&segment.tuple);
@@ -313,7 +314,7 @@ impl Tcp {
             if frame.is_none() {
                 self.ready.pop_front();
                 self.run = 0;
-                self.rest(index, now);
+                self.rest(index);
                 continue;
             }
             self.arm(index);
@@ -328,7 +329,7 @@ impl Tcp {
     }
 
     /// A connection has nothing more to send.
-    fn rest(&mut self, index: u32, _now: Instant) {
+    fn rest(&mut self, index: u32) {
         let Some(tcb) = self.connections.at_mut(index) else { return };
         tcb.queued = false;
         if tcb.orphan && matches!(tcb.state, State::TimeWait | State::Closed) {

@@ -43,7 +43,7 @@ impl Tcb {
         self.syn_sent_at = env.now;
         env.counters.tcp_retransmits += u64::from(self.retries > 0);
         self.arm_syn(env);
-        let answers = self.state != State::SynSent;
+        let answers = self.state == State::SynReceived;
         let config = env.config;
         let scaling =
             config.window_scaling && (!answers || self.agreed.rcv_shift > 0 || self.agreed.snd_shift > 0);

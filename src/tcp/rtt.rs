@@ -17,7 +17,7 @@ pub struct RttEstimator {
 }
 
 impl RttEstimator {
-    /// Takes a measurement, never one of a retransmitted segment (Karn's rule, RFC 6298 §3, MUST-18).
+    /// Takes a measurement; Karn's rule (RFC 6298 §3, MUST-18) is its caller's, who knows what was sent twice.
     pub fn sample(&mut self, rtt: Duration) {
         let rtt = rtt.as_nanos().clamp(1, u128::from(u64::MAX / 8)) as u64;
         if self.srtt == 0 {

@@ -97,7 +97,7 @@ impl fmt::Display for State {
 }
 
 /// From, to, and what makes the move (RFC 9293 §3.3.2, figure 5, and §3.10). Every state but CLOSED may also fall to CLOSED by
-/// an abort, a RST or a timeout.
+/// an abort, a RST or a timeout. A close in SYN-RECEIVED is queued until ESTABLISHED, as §3.10.4 allows.
 pub const LEGAL_MOVES: &[(State, State, &str)] = &[
     (Closed, Listen, "passive open"),
     (Closed, SynSent, "active open: send SYN"),
@@ -107,7 +107,6 @@ pub const LEGAL_MOVES: &[(State, State, &str)] = &[
     (SynSent, Established, "receive SYN-ACK: send ACK"),
     (SynSent, Closed, "close, refused or timed out"),
     (SynReceived, Established, "receive ACK of SYN"),
-    (SynReceived, FinWait1, "close: send FIN"),
     (SynReceived, Closed, "abort, RST or timeout"),
     (Established, FinWait1, "close: send FIN"),
     (Established, CloseWait, "receive FIN"),

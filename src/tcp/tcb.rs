@@ -122,6 +122,8 @@ pub struct Tcb {
     pub syn_due: bool,
     /// Our SYN went out again for a reason other than its timeout.
     pub syn_repeated: bool,
+    /// The application closed its direction before the connection was established.
+    pub close_due: bool,
     /// A window probe is to be sent.
     pub probe_due: bool,
     /// The silly-window rules are overridden for the next segment.
@@ -196,6 +198,7 @@ impl Tcb {
             listener: None,
             syn_due: false,
             syn_repeated: false,
+            close_due: false,
             probe_due: false,
             override_due: false,
             nodelay: !env.config.nagle,

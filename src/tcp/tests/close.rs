@@ -122,6 +122,19 @@ fn a_fin_behind_a_gap_counts_when_the_gap_is_filled() {
     assert_eq!((b.state(), b.read(), b.read()), (State::CloseWait, Ok(b"abcdef".to_vec()), Ok(vec![])));
 }
 
+/// A broken peer: what it sends behind its FIN is not delivered, and the end of the stream is not lost.
+#[test]
+fn nothing_stands_behind_a_fin() {
+    let mut b = Bench::established(plain());
+    b.gets(seg(FIN_ACK, 4, 1).data(b"def"));
+    b.sends(ACK, 1, 1);
+    b.gets(seg(ACK, 6, 1).data(b"fghi"));
+    b.sends(ACK, 1, 1);
+    b.gets(seg(ACK, 1, 1).data(b"abc"));
+    b.sends(ACK, 1, 8);
+    assert_eq!((b.state(), b.read(), b.read()), (State::CloseWait, Ok(b"abcdef".to_vec()), Ok(vec![])));
+}
+
 /// A lost FIN is sent again (RFC 9293 §3.8.1).
 #[test]
 fn a_lost_fin_is_retransmitted() {

@@ -200,6 +200,7 @@ impl Tcp {
     }
 
     fn reply(&mut self, tuple: &FourTuple, header: &TcpHeader, counters: &mut Counters) {
+        counters.tcp_out += 1;
         let frame = frame::build(tuple, header, SmallVec::new(), u16::MAX, self.capabilities);
         self.push_reply(frame, counters);
     }
@@ -208,7 +209,6 @@ impl Tcp {
         if self.replies.len() >= MAX_REPLIES {
             return counters.drop(DropReason::OutputQueueFull);
         }
-        counters.tcp_out += 1;
         self.replies.push_back(frame);
     }
 

@@ -9,6 +9,7 @@ fn passive_open_reaches_established_by_three_segments() {
     b.gets(seg(SYN, 0, 0).mss(1460));
     assert_eq!(b.state(), State::SynReceived);
     assert_eq!(b.sends(SYN_ACK, 0, 1).options.mss, Some(MSS as u16));
+    assert_eq!(b.counters.tcp_out, 1);
     b.gets(seg(ACK, 1, 1));
     assert_eq!(b.state(), State::Established);
     assert!(

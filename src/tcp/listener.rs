@@ -219,7 +219,10 @@ impl Tcp {
             let newer = segment.header.options.timestamps.map(|ts| ts.val);
             entry.timestamp = entry.timestamp.and(newer.or(entry.timestamp));
             entry.repeated = true;
-            return self.send_syn_ack(index, counters, now);
+            // The deadline stays: SYNs that come for ever must not keep the entry for ever.
+            let deadline = self.half_open_timers.get(index);
+            self.send_syn_ack(index, counters, now);
+            return self.half_open_timers.set(index, deadline);
         }
         let (listener, tuple) = (entry.listener, segment.tuple);
         let mut tcb = entry.to_tcb(self.secrets.timestamp_offset(&tuple), &env!(self, counters, now));

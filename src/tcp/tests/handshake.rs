@@ -117,6 +117,25 @@ fn a_repeated_syn_repeats_the_syn_ack() {
     assert_eq!(b.state(), State::Established);
 }
 
+/// Policy 17: SYNs that come again and again do not keep a half-open entry beyond its retries.
+#[test]
+fn repeated_syns_do_not_keep_a_half_open_entry() {
+    let mut b = Bench::listening(TcpConfig { syn_ack_retries: 1, ..plain() });
+    b.gets(seg(SYN, 0, 0));
+    b.sends(SYN_ACK, 0, 1);
+    b.jump(ms(900));
+    b.gets(seg(SYN, 0, 0));
+    b.sends(SYN_ACK, 0, 1);
+    b.after(ms(100));
+    b.sends(SYN_ACK, 0, 1);
+    b.jump(ms(1_900));
+    b.gets(seg(SYN, 0, 0));
+    b.sends(SYN_ACK, 0, 1);
+    b.after(ms(100));
+    b.silent();
+    assert_eq!((b.state(), b.tcp.poll_timeout()), (State::Closed, None));
+}
+
 /// RFC 9293 §3.10.7.3: refused by RST, which counts only if it acknowledges our SYN.
 #[test]
 fn a_refused_open_fails_at_once() {

@@ -249,7 +249,8 @@ impl Tcp {
             self.owners.remove(&tcb.tuple);
         }
         let over = tcb.state == State::Closed || (tcb.state == State::TimeWait && !tcb.ack.is_due());
-        if over && tcb.orphan {
+        // While it stands in the queue its place stays taken, or a newcomer in that place would stand there twice.
+        if over && tcb.orphan && !tcb.queued {
             self.connections.remove(index);
             self.timers.set(index, None);
             return;

@@ -227,6 +227,20 @@ fn an_orphan_in_last_ack_is_given_up() {
     assert_eq!((b.tcp.connections().count(), b.tcp.poll_timeout()), (0, None));
 }
 
+/// However many connections come and go while the device takes nothing, each stands in the queue of senders at most once.
+#[test]
+fn the_queue_of_senders_holds_each_place_once() {
+    let mut b = Bench::new(plain());
+    for _ in 0..100 {
+        let (now, remote) = (b.now, b.tuple.remote);
+        let id = b.tcp.connect((b.tuple.local.addr, 0), remote.into(), &mut b.counters, now).unwrap();
+        b.tcp.abort(id, &mut b.counters, now);
+    }
+    assert!(b.tcp.ready.len() <= b.tcp.connections.len(), "{} places", b.tcp.ready.len());
+    b.silent();
+    assert_eq!((b.tcp.ready.len(), b.tcp.connections.len(), b.tcp.poll_timeout()), (0, 0, None));
+}
+
 /// A connection dropped before its SYN was answered leaves nothing; the late SYN-ACK is reset.
 #[test]
 fn a_socket_dropped_while_opening_is_gone() {

@@ -83,7 +83,7 @@ impl Tcp {
         let blocks = self.connections.iter().map(|(_, tcb)| &**tcb).filter(move |tcb| !gone(tcb));
         let half_open = self.half_open.iter().map(|(_, entry)| (entry.tuple, State::SynReceived));
         let time_wait = self.time_wait.iter().map(|record| (record.tuple, State::TimeWait));
-        blocks.map(|tcb| ConnectionInfo::of(tcb)).chain(
+        blocks.map(ConnectionInfo::of).chain(
             half_open.chain(time_wait).map(|(t, state)| ConnectionInfo::bare(t.local, t.remote, state)),
         )
     }

@@ -10,6 +10,7 @@ pub mod driver;
 pub mod icmp;
 pub mod ip;
 pub mod net;
+pub mod scenario;
 pub mod sim;
 pub mod stack;
 pub mod tcp;

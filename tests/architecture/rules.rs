@@ -15,7 +15,7 @@ const LAYERS: [&[&str]; 10] = [
     &["icmp", "udp", "tcp"],
     &["stack"],
     &["driver"],
-    &["sim"],
+    &["scenario", "sim"],
     &["net"],
     &["apps"],
 ];

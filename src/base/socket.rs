@@ -66,6 +66,27 @@ pub enum SocketError {
     /// `EBADF`: the handle names no socket.
     #[error("no such socket")]
     NoSocket,
+    /// `EINPROGRESS`: the open was begun; writable tells its outcome.
+    #[error("the open is in progress")]
+    InProgress,
+    /// `EALREADY`: an earlier open is still in progress.
+    #[error("an open is already in progress")]
+    Already,
+    /// `EISCONN`: the socket is connected.
+    #[error("already connected")]
+    IsConnected,
+    /// `EACCES`: an open to a broadcast address.
+    #[error("permission denied")]
+    Access,
+    /// `EOPNOTSUPP`: this kind of socket has no such call.
+    #[error("operation not supported")]
+    NotSupported,
+    /// `ENOPROTOOPT`: no such socket option.
+    #[error("no such option")]
+    ProtocolOption,
+    /// `EAFNOSUPPORT`: an address of the wrong IP version.
+    #[error("address family not supported")]
+    AddressFamily,
     /// `EINVAL`: an argument that cannot be.
     #[error("invalid argument")]
     Invalid,
@@ -107,12 +128,48 @@ pub enum SocketError {
     NoBuffers,
 }
 
+impl SocketError {
+    /// The name of the `errno`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            SocketError::WouldBlock => "EAGAIN",
+            SocketError::NoSocket => "EBADF",
+            SocketError::InProgress => "EINPROGRESS",
+            SocketError::Already => "EALREADY",
+            SocketError::IsConnected => "EISCONN",
+            SocketError::Access => "EACCES",
+            SocketError::NotSupported => "EOPNOTSUPP",
+            SocketError::ProtocolOption => "ENOPROTOOPT",
+            SocketError::AddressFamily => "EAFNOSUPPORT",
+            SocketError::Invalid => "EINVAL",
+            SocketError::AddrInUse => "EADDRINUSE",
+            SocketError::AddrNotAvailable => "EADDRNOTAVAIL",
+            SocketError::NotConnected => "ENOTCONN",
+            SocketError::BrokenPipe => "EPIPE",
+            SocketError::ConnectionRefused => "ECONNREFUSED",
+            SocketError::ConnectionReset => "ECONNRESET",
+            SocketError::ConnectionAborted => "ECONNABORTED",
+            SocketError::TimedOut => "ETIMEDOUT",
+            SocketError::HostUnreachable => "EHOSTUNREACH",
+            SocketError::NetworkUnreachable => "ENETUNREACH",
+            SocketError::MessageTooLong => "EMSGSIZE",
+            SocketError::NoBuffers => "ENOBUFS",
+        }
+    }
+}
+
 impl From<SocketError> for io::Error {
     fn from(error: SocketError) -> io::Error {
         use io::ErrorKind as Kind;
         let kind = match error {
             SocketError::WouldBlock => Kind::WouldBlock,
             SocketError::NoSocket => Kind::NotFound,
+            SocketError::InProgress => Kind::WouldBlock,
+            SocketError::Already | SocketError::IsConnected => Kind::AlreadyExists,
+            SocketError::Access => Kind::PermissionDenied,
+            SocketError::NotSupported | SocketError::ProtocolOption | SocketError::AddressFamily => {
+                Kind::Unsupported
+            }
             SocketError::Invalid => Kind::InvalidInput,
             SocketError::AddrInUse => Kind::AddrInUse,
             SocketError::AddrNotAvailable => Kind::AddrNotAvailable,

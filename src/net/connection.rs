@@ -13,6 +13,7 @@ use crate::base::time::Instant;
 use crate::driver::shared::Shared;
 use crate::driver::wakers::{Direction, READ, Socket, WRITE};
 use crate::stack::Stack;
+use crate::tcp::options::SocketOptions;
 use crate::tcp::{Tcp, TcpId};
 
 /// A connection of a stack. Dropped, it closes gracefully in the background.
@@ -141,11 +142,19 @@ impl Connection {
     }
 
     pub(super) fn nodelay(&self) -> io::Result<bool> {
-        self.look(|tcp, id| tcp.nodelay(id))
+        self.look(|tcp, id| tcp.options(id)).map(|options| options.nodelay)
     }
 
     pub(super) fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
-        self.call(|tcp, id, now| tcp.set_nodelay(id, nodelay, now))
+        self.set_option(|options| options.nodelay = nodelay)
+    }
+
+    fn set_option(&self, change: impl FnOnce(&mut SocketOptions)) -> io::Result<()> {
+        self.call(|tcp, id, now| {
+            let mut options = tcp.options(id)?;
+            change(&mut options);
+            tcp.set_options(id, options, now)
+        })
     }
 
     fn call<R>(

@@ -8,6 +8,7 @@ use crate::base::socket::SocketError;
 use crate::base::time::Instant;
 use crate::icmp::PingId;
 use crate::icmp::ping::Pings;
+use crate::tcp::options::SocketOptions;
 use crate::tcp::{ListenerId, Tcp, TcpId};
 use crate::udp::{Udp, UdpId};
 
@@ -29,11 +30,22 @@ impl Stack {
 
     /// Starts to listen, see [`Tcp::listen`]. `AddrNotAvailable` for an address that is not the stack's.
     pub fn tcp_listen(&mut self, local: SocketAddr, backlog: usize) -> Result<ListenerId, SocketError> {
+        let options = self.tcp.default_options().clone();
+        self.tcp_listen_with(local, backlog, &options)
+    }
+
+    /// [`Stack::tcp_listen`] with options of its own, which its connections inherit.
+    pub fn tcp_listen_with(
+        &mut self,
+        local: SocketAddr,
+        backlog: usize,
+        options: &SocketOptions,
+    ) -> Result<ListenerId, SocketError> {
         let addr = local.ip().to_canonical();
         if !addr.is_unspecified() && !self.ip.addresses().is_local(addr) {
             return Err(SocketError::AddrNotAvailable);
         }
-        self.tcp.listen(local, backlog)
+        self.tcp.listen_with(local, backlog, options)
     }
 
     /// Opens a connection to `remote`, see [`Tcp::connect`]: from `local` if given (port 0: chosen), else from the address that
@@ -43,6 +55,18 @@ impl Stack {
         &mut self,
         local: Option<SocketAddr>,
         remote: SocketAddr,
+        now: Instant,
+    ) -> Result<TcpId, SocketError> {
+        let options = self.tcp.default_options().clone();
+        self.tcp_connect_with(local, remote, &options, now)
+    }
+
+    /// [`Stack::tcp_connect`] with options of its own.
+    pub fn tcp_connect_with(
+        &mut self,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        options: &SocketOptions,
         now: Instant,
     ) -> Result<TcpId, SocketError> {
         let remote = SocketAddr::new(remote.ip().to_canonical(), remote.port());
@@ -58,7 +82,7 @@ impl Stack {
             Some(addr) => addr,
             None => self.ip.addresses().source_for(to).ok_or(SocketError::NetworkUnreachable)?,
         };
-        self.tcp.connect((source, port), remote, &mut self.counters, now)
+        self.tcp.connect_with((source, port), remote, options, &mut self.counters, now)
     }
 
     /// Stops listening, see [`Tcp::close_listener`].

@@ -33,6 +33,16 @@ impl AckState {
         }
     }
 
+    /// True while acknowledgements of in-order data are not delayed.
+    pub fn is_quick(&self) -> bool {
+        self.quick > 0
+    }
+
+    /// The next `count` acknowledgements are not delayed, and one that is owed goes out now.
+    pub fn set_quick(&mut self, count: u8) {
+        self.quick = count;
+    }
+
     /// In-order data came: `len` bytes in segments of at most `segment`.
     pub fn on_data(&mut self, len: usize, segment: usize) {
         self.pending = self.pending.saturating_add(len as u32);

@@ -63,7 +63,7 @@ impl Tcb {
             }
             _ if unread => Closing::Reset,
             State::FinWait2 => {
-                self.deadlines.set(Timer::FinWait2, env.now + env.config.fin_wait_2_timeout);
+                self.deadlines.set(Timer::FinWait2, env.now + self.options.fin_wait_2_timeout);
                 Closing::Graceful
             }
             _ => {
@@ -78,7 +78,7 @@ impl Tcb {
         if self.sent.is_empty() {
             return;
         }
-        let most = if self.orphan { env.config.orphan_retries } else { env.config.retries };
+        let most = if self.orphan { env.config.orphan_retries } else { self.options.retries };
         if self.retries >= most {
             self.die(Some(self.soft_error.unwrap_or(SocketError::TimedOut)));
             return;

@@ -2,7 +2,21 @@
 
 use crate::base::time::Duration;
 
-/// Settings of every connection of a stack. Changes apply to connections opened afterwards.
+use super::congestion::CongestionControl;
+
+/// When a listener answers a SYN without keeping anything (RFC 4987 §3.6).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum SynCookies {
+    /// Never: a SYN that finds the queue full is dropped.
+    Off,
+    /// When the SYN queue is full.
+    WhenFull,
+    /// For every SYN.
+    Always,
+}
+
+/// Settings of every connection of a stack. Changes apply to connections opened afterwards. What a single socket may choose for
+/// itself is in [`SocketOptions`](super::options::SocketOptions); its defaults are here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpConfig {
     /// Memory of a connection's receive buffer, in bytes; half of it is window (the rest pays for overhead).
@@ -29,24 +43,56 @@ pub struct TcpConfig {
     pub quick_acks: u8,
     /// Retransmissions of a SYN before the open fails (R2 of a SYN, MUST-23).
     pub syn_retries: u8,
+    /// The first retransmissions of a SYN that come one [`TcpConfig::initial_rto`] apart; later ones double. Zero: all double.
+    pub syn_linear_retries: u8,
     /// Retransmissions of a SYN-ACK before the half-open entry is dropped.
     pub syn_ack_retries: u8,
+    /// Retransmissions of data before the application is told of the trouble (R1, RFC 9293 §3.8.3, SHLD-10: at least 3).
+    pub r1: u8,
     /// Retransmissions of data before the connection is given up (R2, RFC 9293 §3.8.3).
     pub retries: u8,
+    /// How long sent data may stay unacknowledged before the connection is given up (RFC 5482); `None`: R2 alone decides.
+    pub user_timeout: Option<Duration>,
+    /// Keep-alive probes for sockets that do not ask (RFC 9293 §3.8.4, MUST-25: off).
+    pub keep_alive: bool,
+    /// Silence before the first keep-alive probe (MUST-28: two hours or more).
+    pub keep_alive_idle: Duration,
+    /// Time between keep-alive probes.
+    pub keep_alive_interval: Duration,
+    /// Unanswered keep-alive probes that end the connection (MUST-29).
+    pub keep_alive_probes: u8,
     /// Unanswered zero-window probes before the connection is given up.
     pub probe_retries: u8,
     /// Retransmissions before a connection that its application closed is given up.
     pub orphan_retries: u8,
+    /// How long a connection that its application closed is kept, whatever it still waits for (policy 29).
+    pub orphan_timeout: Duration,
+    /// Connections that their applications closed, at most; one more is reset.
+    pub max_orphans: usize,
     /// How long a connection that its application closed may stay in FIN-WAIT-2.
     pub fin_wait_2_timeout: Duration,
     /// How long a closed connection is remembered in TIME-WAIT: 2·MSL (MUST-13).
     pub time_wait: Duration,
     /// TIME-WAIT records kept; the oldest is evicted beyond that.
     pub max_time_wait: usize,
+    /// A RST does not end TIME-WAIT early (RFC 1337).
+    pub rfc1337: bool,
     /// Nagle's algorithm, in Minshall's variant (SHLD-7).
     pub nagle: bool,
     /// Half-open connections a listener holds.
     pub syn_queue: usize,
+    /// When SYN cookies are used.
+    pub syn_cookies: SynCookies,
+    /// How long one secret of the SYN cookies is used before the next; a cookie is valid for at most twice that.
+    pub secret_rotation: Duration,
+    /// DSCP in the upper six bits of what is sent (RFC 2474, MUST-48); the lower two belong to ECN.
+    pub traffic_class: u8,
+    /// TTL or hop limit of what is sent (RFC 1700, MUST-49).
+    pub hop_limit: u8,
+    /// Forbid fragmentation and obey the path's MTU (RFC 1191, RFC 8201).
+    pub path_mtu_discovery: bool,
+    /// The congestion control algorithm.
+    pub congestion: CongestionControl,
     /// Connections, listeners apart, that the stack holds.
     pub max_connections: usize,
 }
@@ -66,15 +112,31 @@ impl Default for TcpConfig {
             delayed_ack: Duration::from_millis(40),
             quick_acks: 16,
             syn_retries: 7,
+            syn_linear_retries: 0,
             syn_ack_retries: 5,
+            r1: 3,
             retries: 15,
+            user_timeout: None,
+            keep_alive: false,
+            keep_alive_idle: Duration::from_secs(7_200),
+            keep_alive_interval: Duration::from_secs(75),
+            keep_alive_probes: 9,
             probe_retries: 15,
             orphan_retries: 8,
+            orphan_timeout: Duration::from_secs(60),
+            max_orphans: 65_536,
             fin_wait_2_timeout: Duration::from_secs(60),
             time_wait: Duration::from_secs(60),
             max_time_wait: 131_072,
+            rfc1337: true,
             nagle: true,
             syn_queue: 4_096,
+            syn_cookies: SynCookies::WhenFull,
+            secret_rotation: Duration::from_secs(60),
+            traffic_class: 0,
+            hop_limit: 64,
+            path_mtu_discovery: true,
+            congestion: CongestionControl::NewReno,
             max_connections: 1 << 20,
         }
     }

@@ -10,25 +10,25 @@ use crate::wire::ip::{IpHeader, protocol};
 use crate::wire::packet::{Frame, Offload};
 use crate::wire::tcp::{CHECKSUM_OFFSET, TcpHeader};
 
+use super::options::SocketOptions;
 use super::segment::FourTuple;
 
-/// TTL of what we send (RFC 1700; MUST-49).
-const HOP_LIMIT: u8 = 64;
-
-/// A frame of one segment, or of a super-segment where the payload exceeds `mss` (the device can then segment).
+/// A frame of one segment, or of a super-segment where the payload exceeds `mss` (the device can then segment). DSCP and hop
+/// limit are the socket's (MUST-48, MUST-49).
 pub fn build(
     tuple: &FourTuple,
     header: &TcpHeader,
     payload: SmallVec<[Slice; 4]>,
     mss: u16,
+    options: &SocketOptions,
     capabilities: Capabilities,
 ) -> Frame {
     let ip = IpHeader {
         src: tuple.local.addr,
         dst: tuple.remote.addr,
         protocol: protocol::TCP,
-        hop_limit: HOP_LIMIT,
-        traffic_class: 0,
+        hop_limit: options.hop_limit,
+        traffic_class: options.traffic_class,
     };
     let mut bytes = header.to_bytes();
     let payload_len: usize = payload.iter().map(|slice| slice.len()).sum();

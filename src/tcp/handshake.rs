@@ -1,12 +1,15 @@
 //! The active side of the handshake: SYN-SENT (RFC 9293 §3.10.7.3) with its simultaneous open, and the SYN's retransmissions.
 //! The passive side is a half-open entry of its listener until its SYN-ACK is acknowledged (`listener.rs`).
 
+use std::sync::Arc;
+
 use crate::base::counters::DropReason;
 use crate::base::socket::SocketError;
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::Flags;
 
 use super::input::Verdict;
+use super::options::SocketOptions;
 use super::segment::{FourTuple, Segment};
 use super::state::State;
 use super::tcb::{Env, Tcb};
@@ -14,8 +17,14 @@ use super::timers::Timer;
 
 impl Tcb {
     /// An active open: the SYN leaves with the next `poll_transmit`.
-    pub fn open(tuple: FourTuple, iss: SeqNum, ts_offset: u32, env: &mut Env) -> Tcb {
-        let mut tcb = Tcb::new(tuple, State::SynSent, iss, ts_offset, env);
+    pub fn open(
+        tuple: FourTuple,
+        iss: SeqNum,
+        ts_offset: u32,
+        options: Arc<SocketOptions>,
+        env: &mut Env,
+    ) -> Tcb {
+        let mut tcb = Tcb::new(tuple, State::SynSent, iss, ts_offset, options, env);
         tcb.syn_due = true;
         tcb.snd.nxt = iss + 1;
         env.counters.tcp_active_opens += 1;
@@ -60,7 +69,7 @@ impl Tcb {
     /// The SYN or SYN-ACK was not answered in time: again, or no more (MUST-22, MUST-23).
     pub fn on_syn_timeout(&mut self, env: &mut Env) {
         let active = self.state == State::SynSent;
-        let most = if active { env.config.syn_retries } else { env.config.syn_ack_retries };
+        let most = if active { self.options.syn_retries } else { env.config.syn_ack_retries };
         if self.retries >= most {
             self.die(Some(self.soft_error.unwrap_or(SocketError::TimedOut)));
             return;

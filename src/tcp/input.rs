@@ -213,7 +213,7 @@ impl Tcb {
 
     /// A writer that found the queue full is told when a quarter of it is free.
     pub fn tell_room(&mut self, env: &Env) {
-        let limit = env.config.send_buffer;
+        let limit = self.send_limit(env.config);
         if self.wants_room && self.send_queue.len() <= limit - limit.div_ceil(4).min(limit) {
             self.wants_room = false;
             self.events |= Readiness::OUT;
@@ -248,7 +248,7 @@ impl Tcb {
             State::FinWait1 => {
                 self.enter(State::FinWait2);
                 if self.orphan {
-                    self.deadlines.set(Timer::FinWait2, env.now + env.config.fin_wait_2_timeout);
+                    self.deadlines.set(Timer::FinWait2, env.now + self.options.fin_wait_2_timeout);
                 }
             }
             State::Closing => self.enter(State::TimeWait),
@@ -316,8 +316,9 @@ impl Tcb {
         self.ack.at_once();
         let offset = self.rcv.offset + u64::from(segment.seq().since(self.rcv.nxt));
         let payload = std::mem::take(&mut segment.payload);
+        let limit = self.receive_limit(env.config);
         let queue = self.reassembly.get_or_insert_with(|| Box::new(Reassembly::default()));
-        if !queue.insert(offset, payload, env.config.receive_buffer) {
+        if !queue.insert(offset, payload, limit) {
             env.counters.drop(DropReason::TcpReassemblyFull);
         }
         Ok(())

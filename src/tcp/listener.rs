@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
 
 use crate::base::counters::{Counters, DropReason};
 use crate::base::time::Instant;
@@ -14,6 +15,7 @@ use crate::wire::tcp::{Flags, Options, TcpHeader, Timestamps};
 
 use super::close;
 use super::input::Verdict;
+use super::options::SocketOptions;
 use super::segment::{FourTuple, Segment};
 use super::state::State;
 use super::tcb::{Env, Tcb};
@@ -27,6 +29,8 @@ const REOPEN_STEP: u32 = 65_537;
 pub struct Listener {
     /// Where it listens; an unspecified address stands for every address of the stack.
     pub local: Endpoint,
+    /// Its options, which its connections inherit.
+    pub options: Arc<SocketOptions>,
     /// Established connections that wait for accept, at most.
     pub backlog: usize,
     /// Those that wait, by place in the table of connections.
@@ -39,9 +43,10 @@ pub struct Listener {
 
 impl Listener {
     /// A listener without a connection.
-    pub fn new(local: Endpoint, backlog: usize) -> Self {
+    pub fn new(local: Endpoint, backlog: usize, options: Arc<SocketOptions>) -> Self {
         Listener {
             local,
+            options,
             backlog: backlog.max(1),
             accept_queue: VecDeque::new(),
             half_open: 0,
@@ -99,8 +104,8 @@ impl HalfOpen {
     }
 
     /// The connection this entry stands for, in SYN-RECEIVED.
-    pub fn to_tcb(&self, ts_offset: u32, env: &Env) -> Tcb {
-        let mut tcb = Tcb::new(self.tuple, State::SynReceived, self.iss, ts_offset, env);
+    pub fn to_tcb(&self, ts_offset: u32, options: Arc<SocketOptions>, env: &Env) -> Tcb {
+        let mut tcb = Tcb::new(self.tuple, State::SynReceived, self.iss, ts_offset, options, env);
         tcb.listener = Some(self.listener);
         tcb.retries = self.retries;
         tcb.syn_repeated = self.repeated;
@@ -138,7 +143,8 @@ impl Tcp {
         let Some(index) = found.filter(|_| !segment.has(Flags::ACK) && !segment.has(Flags::RST)) else {
             // An ACK that no connection knows, or a closed port. A RST is never answered; a SYN with a RST is nonsense.
             counters.drop(DropReason::TcpNoSocket);
-            return self.reset(&segment.tuple, close::reset_for(&segment), counters);
+            let options = self.defaults.clone();
+            return self.reset(&segment.tuple, close::reset_for(&segment), &options, counters);
         };
         // Policy 25: a SYN with a FIN, or no flag that means anything, is dropped in silence.
         if !syn || segment.has(Flags::FIN) {
@@ -195,14 +201,19 @@ impl Tcp {
     fn send_syn_ack(&mut self, index: u32, counters: &mut Counters, now: Instant) {
         let Some(entry) = self.half_open.at(index) else { return };
         let ts_offset = self.secrets.timestamp_offset(&entry.tuple);
+        let options = self.listener_options(entry.listener);
         let env = &mut env!(self, counters, now);
-        let mut tcb = entry.to_tcb(ts_offset, env);
+        let mut tcb = entry.to_tcb(ts_offset, options, env);
         tcb.syn_due = true;
         let frame = tcb.poll_transmit(env);
         self.half_open_timers.set(index, tcb.deadlines.next());
         if let Some(frame) = frame {
             self.push_reply(frame, counters);
         }
+    }
+
+    fn listener_options(&self, listener: u32) -> Arc<SocketOptions> {
+        self.listeners.at(listener).map_or(&self.defaults, |listener| &listener.options).clone()
     }
 
     /// Segment arrives in SYN-RECEIVED (RFC 9293 §3.10.7.4), for a half-open entry.
@@ -225,7 +236,10 @@ impl Tcp {
             return self.half_open_timers.set(index, deadline);
         }
         let (listener, tuple) = (entry.listener, segment.tuple);
-        let mut tcb = entry.to_tcb(self.secrets.timestamp_offset(&tuple), &env!(self, counters, now));
+        let ts_offset = self.secrets.timestamp_offset(&tuple);
+        let inherited = self.listeners.at(listener).map_or(&self.defaults, |listener| &listener.options);
+        let options = inherited.clone();
+        let mut tcb = entry.to_tcb(ts_offset, options.clone(), &env!(self, counters, now));
         let verdict = tcb.receive(&mut segment, &mut env!(self, counters, now));
         if let Some(entry) = self.half_open.at_mut(index) {
             entry.challenged_at = tcb.ack.last_challenge();
@@ -249,7 +263,7 @@ impl Tcp {
             Verdict::Drop(reason) | Verdict::Abort(reason) => counters.drop(reason),
             Verdict::Reset(reason) => {
                 counters.drop(reason);
-                self.reset(&tuple, close::reset_for(&segment), counters);
+                self.reset(&tuple, close::reset_for(&segment), &options, counters);
             }
         }
     }

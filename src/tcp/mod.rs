@@ -14,6 +14,7 @@ mod info;
 mod input;
 mod isn;
 mod listener;
+pub mod options;
 mod output;
 mod probe;
 mod reassembly;
@@ -32,6 +33,7 @@ mod time_wait;
 mod timers;
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::base::counters::{Counters, DropReason};
 use crate::base::hash::{HashKey, HashMap};
@@ -50,6 +52,7 @@ pub use info::ConnectionInfo;
 use input::Verdict;
 use isn::Secrets;
 use listener::{HalfOpen, Listener};
+use options::SocketOptions;
 use segment::{FourTuple, Segment};
 use smallvec::SmallVec;
 use state::State;
@@ -92,6 +95,8 @@ enum Owner {
 #[derive(Debug)]
 pub struct Tcp {
     config: TcpConfig,
+    /// What sockets have that ask for nothing in particular.
+    defaults: Arc<SocketOptions>,
     capabilities: Capabilities,
     secrets: Secrets,
     owners: HashMap<FourTuple, Owner>,
@@ -124,6 +129,7 @@ impl Tcp {
     /// TCP without a socket, for a device of these capabilities.
     pub fn new(config: TcpConfig, capabilities: Capabilities, rng: &mut Rng) -> Self {
         Tcp {
+            defaults: Arc::new(SocketOptions::new(&config)),
             secrets: Secrets::new(rng),
             owners: HashMap::with_hasher(HashKey::new(rng)),
             listening: HashMap::with_hasher(HashKey::new(rng)),
@@ -166,7 +172,8 @@ impl Tcp {
             Verdict::Drop(reason) => counters.drop(reason),
             Verdict::Reset(reason) => {
                 counters.drop(reason);
-                self.reset(&segment.tuple, close::reset_for(&segment), counters);
+                let options = tcb.options.clone();
+                self.reset(&segment.tuple, close::reset_for(&segment), &options, counters);
             }
             Verdict::Abort(reason) => {
                 counters.drop(reason);
@@ -181,7 +188,7 @@ impl Tcp {
         match self.time_wait.arrives(index, &segment, listener.is_some(), now) {
             Answer::Ignore if segment.has(Flags::RST) => counters.drop(DropReason::TcpRst),
             Answer::Ignore => {}
-            Answer::Ack(header) => self.reply(&segment.tuple, &header, counters),
+            Answer::Ack(header, options) => self.reply(&segment.tuple, &header, &options, counters),
             Answer::Reopen(end) => {
                 self.owners.remove(&segment.tuple);
                 self.time_wait.remove(index);
@@ -192,16 +199,28 @@ impl Tcp {
         }
     }
 
-    /// Answers a segment that belongs nowhere.
-    fn reset(&mut self, tuple: &FourTuple, header: Option<TcpHeader>, counters: &mut Counters) {
+    /// Sends a RST, if there is one to send.
+    fn reset(
+        &mut self,
+        tuple: &FourTuple,
+        header: Option<TcpHeader>,
+        options: &SocketOptions,
+        counters: &mut Counters,
+    ) {
         let Some(header) = header else { return };
         counters.tcp_rst_out += 1;
-        self.reply(tuple, &header, counters);
+        self.reply(tuple, &header, options, counters);
     }
 
-    fn reply(&mut self, tuple: &FourTuple, header: &TcpHeader, counters: &mut Counters) {
+    fn reply(
+        &mut self,
+        tuple: &FourTuple,
+        header: &TcpHeader,
+        options: &SocketOptions,
+        counters: &mut Counters,
+    ) {
         counters.tcp_out += 1;
-        let frame = frame::build(tuple, header, SmallVec::new(), u16::MAX, self.capabilities);
+        let frame = frame::build(tuple, header, SmallVec::new(), u16::MAX, options, self.capabilities);
         self.push_reply(frame, counters);
     }
 
@@ -228,10 +247,10 @@ impl Tcp {
             options: crate::wire::tcp::Options { timestamps: tcb.timestamps(now), ..Default::default() },
             ..TcpHeader::default()
         };
-        let (tuple, was) = (tcb.tuple, tcb.state);
+        let (tuple, was, options) = (tcb.tuple, tcb.state, tcb.options.clone());
         tcb.die(Some(crate::base::socket::SocketError::ConnectionAborted));
         if told && was != State::TimeWait {
-            self.reset(&tuple, Some(header), counters);
+            self.reset(&tuple, Some(header), &options, counters);
         }
     }
 

@@ -13,7 +13,7 @@ use super::congestion::Algorithm;
 use super::frame;
 use super::recovery::Phase;
 use super::state::State;
-use super::tcb::{Env, Tcb, initial_window};
+use super::tcb::{Env, Tcb};
 use super::timers::Timer;
 
 impl Tcb {
@@ -50,7 +50,7 @@ impl Tcb {
         let timestamps = if answers { self.agreed.timestamps } else { config.timestamps };
         let options = Options {
             mss: Some(self.agreed.advertised_mss),
-            window_scale: scaling.then_some(super::tcb::window_shift(config)),
+            window_scale: scaling.then_some(super::tcb::window_shift(config, &self.options)),
             sack_permitted: if answers { self.agreed.sack } else { config.sack },
             timestamps: timestamps
                 .then(|| crate::wire::tcp::Timestamps { val: self.ts_now(env.now), ecr: self.ts.recent }),
@@ -62,12 +62,12 @@ impl Tcb {
             seq: self.snd.iss,
             ack: if answers { self.rcv.nxt } else { SeqNum(0) },
             flags: if answers { Flags::SYN.with(Flags::ACK) } else { Flags::SYN },
-            window: initial_window(config, self.agreed.advertised_mss) as u16,
+            window: self.initial_window(config) as u16,
             urgent: 0,
             options,
         };
         env.counters.tcp_out += 1;
-        frame::build(&self.tuple, &header, SmallVec::new(), self.agreed.mss, env.capabilities)
+        frame::build(&self.tuple, &header, SmallVec::new(), self.agreed.mss, &self.options, env.capabilities)
     }
 
     /// The first lost range again, as much as the congestion window allows. In fast recovery the hole itself always goes
@@ -134,7 +134,7 @@ impl Tcb {
         let tail = len % mss;
         let everything = len == unsent;
         // Minshall: a short segment waits only for the acknowledgement of another short one.
-        let nagle = self.nodelay || fin || self.snd.small.at_or_before(self.snd.una);
+        let nagle = self.options.nodelay || fin || self.snd.small.at_or_before(self.snd.una);
         if tail == 0 || (everything && nagle) {
             return Some(len);
         }
@@ -237,7 +237,7 @@ impl Tcb {
         self.ts.last_ack_sent = self.rcv.nxt;
         self.deadlines.clear(Timer::DelayedAck);
         env.counters.tcp_out += 1;
-        frame::build(&self.tuple, &header, payload, full, env.capabilities)
+        frame::build(&self.tuple, &header, payload, full, &self.options, env.capabilities)
     }
 
     /// The window field. The right edge moves only by a worthwhile step (RFC 9293 §3.8.6.2.2, MUST-39) and never back.
@@ -256,7 +256,7 @@ impl Tcb {
 
     /// The least by which the window's right edge moves: one segment, or half of a small buffer.
     fn window_step(&self, env: &Env) -> u32 {
-        u32::from(self.agreed.advertised_mss).min((env.config.receive_buffer / 4) as u32).max(1)
+        u32::from(self.agreed.advertised_mss).min((self.receive_limit(env.config) / 4) as u32).max(1)
     }
 
     /// The application has read: a window that at least doubled is announced (a lost update is repaired by the peer's probe).

@@ -13,6 +13,7 @@ use crate::wire::ip::Endpoint;
 use super::close::Closing;
 use super::info::ConnectionInfo;
 use super::listener::Listener;
+use super::options::SocketOptions;
 use super::segment::FourTuple;
 use super::state::State;
 use super::tcb::{Env, Tcb};
@@ -22,6 +23,18 @@ impl Tcp {
     /// Starts to listen on `local`; an unspecified address listens on every address of the stack, `[::]` for both IP versions.
     /// At most `backlog` established connections wait for accept.
     pub fn listen(&mut self, local: SocketAddr, backlog: usize) -> Result<ListenerId, SocketError> {
+        let options = (*self.defaults).clone();
+        self.listen_with(local, backlog, &options)
+    }
+
+    /// [`Tcp::listen`] with options of its own, which its connections inherit.
+    pub fn listen_with(
+        &mut self,
+        local: SocketAddr,
+        backlog: usize,
+        options: &SocketOptions,
+    ) -> Result<ListenerId, SocketError> {
+        let options = self.share(options.clone())?;
         let local = Endpoint::from(local);
         if local.port == 0 {
             return Err(SocketError::Invalid);
@@ -29,7 +42,7 @@ impl Tcp {
         if self.listening.contains_key(&local) {
             return Err(SocketError::AddrInUse);
         }
-        let handle = self.listeners.insert(Listener::new(local, backlog));
+        let handle = self.listeners.insert(Listener::new(local, backlog, options));
         self.listening.insert(local, handle.index);
         Ok(ListenerId(handle))
     }
@@ -84,6 +97,20 @@ impl Tcp {
         counters: &mut Counters,
         now: Instant,
     ) -> Result<TcpId, SocketError> {
+        let options = (*self.defaults).clone();
+        self.connect_with(source, remote, &options, counters, now)
+    }
+
+    /// [`Tcp::connect`] with options of its own.
+    pub fn connect_with(
+        &mut self,
+        source: (IpAddr, u16),
+        remote: SocketAddr,
+        options: &SocketOptions,
+        counters: &mut Counters,
+        now: Instant,
+    ) -> Result<TcpId, SocketError> {
+        let options = self.share(options.clone())?;
         let remote = Endpoint::from(remote);
         let (addr, port) = source;
         // MUST-46; a connection to oneself would be a simultaneous open with oneself.
@@ -108,7 +135,7 @@ impl Tcp {
                 .ok_or(SocketError::AddrNotAvailable)?
         };
         let (iss, ts_offset) = (self.secrets.isn(&tuple, now), self.secrets.timestamp_offset(&tuple));
-        let tcb = Tcb::open(tuple, iss, ts_offset, &mut env!(self, counters, now));
+        let tcb = Tcb::open(tuple, iss, ts_offset, options, &mut env!(self, counters, now));
         let handle = self.connections.insert(Box::new(tcb));
         self.owners.insert(tuple, Owner::Connection(handle.index));
         self.settle(handle.index, now);
@@ -117,8 +144,8 @@ impl Tcp {
 
     /// Queues bytes to send, as many as the send buffer takes.
     pub fn send(&mut self, id: TcpId, bytes: &[IoSlice<'_>], now: Instant) -> Result<usize, SocketError> {
-        let limit = self.config.send_buffer;
         let tcb = self.connections.get_mut(id.0).ok_or(SocketError::NoSocket)?;
+        let limit = tcb.send_limit(&self.config);
         if let Some(error) = tcb.error.take() {
             return Err(error);
         }
@@ -222,24 +249,12 @@ impl Tcp {
     pub fn readiness(&self, id: TcpId) -> Readiness {
         self.connections
             .get(id.0)
-            .map_or(Readiness::HUP | Readiness::ERR, |tcb| tcb.readiness(self.config.send_buffer))
+            .map_or(Readiness::HUP | Readiness::ERR, |tcb| tcb.readiness(tcb.send_limit(&self.config)))
     }
 
     /// `SO_ERROR`: the pending error, read and cleared.
     pub fn take_error(&mut self, id: TcpId) -> Option<SocketError> {
         self.connections.get_mut(id.0)?.error.take()
-    }
-
-    /// Switches Nagle's algorithm off (`true`) or on (MUST-17).
-    pub fn set_nodelay(&mut self, id: TcpId, nodelay: bool, now: Instant) -> Result<(), SocketError> {
-        self.connections.get_mut(id.0).ok_or(SocketError::NoSocket)?.nodelay = nodelay;
-        self.settle(id.0.index, now);
-        Ok(())
-    }
-
-    /// True if Nagle's algorithm is off.
-    pub fn nodelay(&self, id: TcpId) -> Result<bool, SocketError> {
-        self.connections.get(id.0).map(|tcb| tcb.nodelay).ok_or(SocketError::NoSocket)
     }
 
     /// This side's address.

@@ -1,6 +1,7 @@
 //! The transmission control block: one connection as a struct of its parts. The parts' behaviour lives in their own files.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::base::counters::Counters;
 use crate::base::socket::{Readiness, SocketError};
@@ -12,6 +13,7 @@ use crate::wire::tcp::{MAX_WINDOW_SHIFT, Options, TIMESTAMP_LEN, TcpHeader, Time
 use super::ack::AckState;
 use super::config::TcpConfig;
 use super::congestion::Congestion;
+use super::options::SocketOptions;
 use super::reassembly::Reassembly;
 use super::receive::ReceiveQueue;
 use super::recovery::Recovery;
@@ -114,6 +116,8 @@ pub struct TimestampState {
 pub struct Tcb {
     /// Both ends.
     pub tuple: FourTuple,
+    /// Its socket options, shared with the stack or the listener unless they were changed.
+    pub options: Arc<SocketOptions>,
     /// The state; changed through [`Tcb::enter`] only.
     pub state: State,
     /// The listener it came from: a passive open (MUST-11).
@@ -128,8 +132,6 @@ pub struct Tcb {
     pub probe_due: bool,
     /// The silly-window rules are overridden for the next segment.
     pub override_due: bool,
-    /// Nagle's algorithm is off.
-    pub nodelay: bool,
     /// The application gave the socket up.
     pub orphan: bool,
     /// The application shut reading down.
@@ -184,16 +186,28 @@ pub struct Tcb {
 
 impl Tcb {
     /// A connection about to send its first SYN (or SYN-ACK), in SYN-SENT (or, from a listener, SYN-RECEIVED).
-    pub fn new(tuple: FourTuple, state: State, iss: SeqNum, ts_offset: u32, env: &Env) -> Self {
-        let advertised_mss = advertised_mss(tuple.remote.addr, env.capabilities.mtu);
+    pub fn new(
+        tuple: FourTuple,
+        state: State,
+        iss: SeqNum,
+        ts_offset: u32,
+        options: Arc<SocketOptions>,
+        env: &Env,
+    ) -> Self {
+        // Policy 2: a configured maximum clamps both directions.
+        let by_mtu = advertised_mss(tuple.remote.addr, env.capabilities.mtu);
+        let advertised_mss = options.max_mss.map_or(by_mtu, |most| most.min(by_mtu));
         let agreed = Agreed {
             mss: default_mss(tuple.remote.addr).min(advertised_mss),
             advertised_mss,
-            rcv_shift: window_shift(env.config),
+            rcv_shift: window_shift(env.config, &options),
             ..Agreed::default()
         };
         Tcb {
             tuple,
+            congestion: Congestion::new(options.congestion, 0),
+            ack: AckState::new(if options.quick_ack { env.config.quick_acks } else { 0 }),
+            options,
             state,
             listener: None,
             syn_due: false,
@@ -201,7 +215,6 @@ impl Tcb {
             close_due: false,
             probe_due: false,
             override_due: false,
-            nodelay: !env.config.nagle,
             orphan: false,
             read_closed: false,
             wants_room: false,
@@ -219,9 +232,7 @@ impl Tcb {
             agreed,
             ts: TimestampState { offset: ts_offset, ..TimestampState::default() },
             rtt: RttEstimator::default(),
-            congestion: Congestion::new_reno(0),
             recovery: Recovery::new(iss),
-            ack: AckState::new(env.config.quick_acks),
             deadlines: Deadlines::default(),
             send_queue: SendQueue::default(),
             sent: SentQueue::default(),
@@ -240,7 +251,7 @@ impl Tcb {
     pub fn take_syn(&mut self, header: &TcpHeader, env: &Env) {
         self.rcv.irs = header.seq;
         self.rcv.nxt = header.seq + 1;
-        self.rcv.adv = self.rcv.nxt + initial_window(env.config, self.agreed.advertised_mss);
+        self.rcv.adv = self.rcv.nxt + self.initial_window(env.config);
         self.agree(&header.options, env);
         // The window of a SYN is never scaled (RFC 7323 §2.2).
         self.snd.wnd = u32::from(header.window);
@@ -264,7 +275,8 @@ impl Tcb {
         }
         let options = if self.agreed.timestamps { TIMESTAMP_LEN } else { 0 };
         self.agreed.mss = send_mss(offered.mss, self.tuple.remote.addr, self.agreed.advertised_mss, options);
-        self.congestion = Congestion::new_reno(config.initial_window * u32::from(self.agreed.mss));
+        let initial = config.initial_window * u32::from(self.agreed.mss);
+        self.congestion = Congestion::new(self.options.congestion, initial);
     }
 
     /// The effective send MSS (MUST-16).
@@ -310,9 +322,15 @@ impl Tcb {
     /// The window that could be offered now: half of the memory limit, less what waits to be read (policy 3).
     pub fn free_window(&self, config: &TcpConfig) -> u32 {
         let memory = self.receive_queue.memory() + self.reassembly.as_ref().map_or(0, |queue| queue.memory());
-        let by_bytes = (config.receive_buffer / 2).saturating_sub(self.receive_queue.len());
-        let by_memory = config.receive_buffer.saturating_sub(memory) / 2;
+        let limit = self.receive_limit(config);
+        let by_bytes = (limit / 2).saturating_sub(self.receive_queue.len());
+        let by_memory = limit.saturating_sub(memory) / 2;
         by_bytes.min(by_memory).min(1 << 30) as u32
+    }
+
+    /// The window in our SYN.
+    pub fn initial_window(&self, config: &TcpConfig) -> u32 {
+        initial_window(self.receive_limit(config), self.agreed.advertised_mss)
     }
 
     /// Ends the connection here and now, with an error for the application; nothing is sent.
@@ -351,17 +369,19 @@ pub fn send_mss(announced: Option<u16>, addr: IpAddr, own: u16, options: usize) 
     announced.unwrap_or(default_mss(addr)).min(own).max(48) - options as u16
 }
 
-/// The shift this side offers: enough for its largest buffer (policy 3).
-pub fn window_shift(config: &TcpConfig) -> u8 {
+/// The shift this side offers: enough for its largest buffer (policy 3). A buffer that the socket has fixed cannot grow, so its
+/// window, which is half of it, is what the shift must reach.
+pub fn window_shift(config: &TcpConfig, options: &SocketOptions) -> u8 {
     if !config.window_scaling {
         return 0;
     }
-    (config.receive_buffer.max(1).ilog2().saturating_sub(15) as u8).min(MAX_WINDOW_SHIFT)
+    let largest = options.receive_buffer.map_or(config.receive_buffer, |fixed| fixed / 2);
+    (largest.max(1).ilog2().saturating_sub(15) as u8).min(MAX_WINDOW_SHIFT)
 }
 
-/// The window in a SYN: unscaled, whole segments (policy 3).
-pub fn initial_window(config: &TcpConfig, mss: u16) -> u32 {
-    let (limit, mss) = ((config.receive_buffer / 2).min(65_535) as u32, u32::from(mss.max(1)));
+/// The window in a SYN with a receive buffer of `memory` bytes: unscaled, whole segments (policy 3).
+fn initial_window(memory: usize, mss: u16) -> u32 {
+    let (limit, mss) = ((memory / 2).min(65_535) as u32, u32::from(mss.max(1)));
     if limit < mss { limit } else { limit / mss * mss }
 }
 
@@ -390,8 +410,11 @@ mod tests {
     #[test]
     fn the_first_window_is_a_whole_number_of_segments() {
         let config = TcpConfig::default();
-        assert_eq!(initial_window(&config, 1460), 44 * 1460);
-        assert_eq!(initial_window(&TcpConfig { receive_buffer: 2000, ..config.clone() }, 1460), 1000);
-        assert_eq!(window_shift(&TcpConfig { receive_buffer: 6 << 20, ..config }), 7);
+        let options = SocketOptions::default();
+        assert_eq!(initial_window(config.receive_buffer, 1460), 44 * 1460);
+        assert_eq!(initial_window(2000, 1460), 1000);
+        assert_eq!(window_shift(&TcpConfig { receive_buffer: 6 << 20, ..config.clone() }, &options), 7);
+        let fixed = SocketOptions { receive_buffer: Some(2 << 20), ..options };
+        assert_eq!(window_shift(&config, &fixed), 5);
     }
 }

@@ -2,11 +2,13 @@
 //! (RFC 1337), a new SYN may reopen (RFC 6191), everything else draws an ACK.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use crate::base::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, Options, TcpHeader, Timestamps};
 
+use super::options::SocketOptions;
 use super::segment::{FourTuple, Segment};
 use super::tcb::Tcb;
 
@@ -15,6 +17,8 @@ use super::tcb::Tcb;
 pub struct Record {
     /// Both ends.
     pub tuple: FourTuple,
+    /// The connection's: its segments keep their DSCP and hop limit to the end (MUST-48).
+    options: Arc<SocketOptions>,
     snd_nxt: SeqNum,
     rcv_nxt: SeqNum,
     window: u16,
@@ -31,7 +35,7 @@ pub enum Answer {
     /// Nothing.
     Ignore,
     /// An ACK of what was received last.
-    Ack(TcpHeader),
+    Ack(TcpHeader, Arc<SocketOptions>),
     /// The record is to be removed: the SYN opens a new connection, whose numbers begin behind this one.
     Reopen(SeqNum),
 }
@@ -40,6 +44,7 @@ impl Record {
     fn new(tcb: &Tcb, expires: Instant) -> Self {
         Record {
             tuple: tcb.tuple,
+            options: tcb.options.clone(),
             snd_nxt: tcb.snd.nxt,
             rcv_nxt: tcb.rcv.nxt,
             window: (tcb.rcv.wnd() >> tcb.agreed.rcv_shift).min(u32::from(u16::MAX)) as u16,
@@ -60,7 +65,7 @@ impl Record {
         if segment.len() == 0 && segment.seq() == self.rcv_nxt {
             return Answer::Ignore;
         }
-        Answer::Ack(self.ack(now))
+        Answer::Ack(self.ack(now), self.options.clone())
     }
 
     /// RFC 6191 §2: a newer timestamp, or without timestamps a newer sequence number.
@@ -129,7 +134,7 @@ impl TimeWait {
             return Answer::Ignore;
         };
         let answer = record.arrives(segment, open, now);
-        if segment.has(Flags::FIN) && matches!(answer, Answer::Ack(_)) {
+        if segment.has(Flags::FIN) && matches!(answer, Answer::Ack(..)) {
             record.expires = now + self.length;
         }
         answer

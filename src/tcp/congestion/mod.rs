@@ -33,7 +33,28 @@ pub trait Algorithm {
     fn on_timeout(&mut self, flight: u32, mss: u32, first: bool, now: Instant);
 }
 
-/// The algorithms to choose from.
+/// The algorithms to choose from (MAY-18).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CongestionControl {
+    /// RFC 5681 and RFC 6582.
+    NewReno,
+}
+
+impl CongestionControl {
+    /// The name that `TCP_CONGESTION` knows it by.
+    pub const fn name(self) -> &'static str {
+        match self {
+            CongestionControl::NewReno => "reno",
+        }
+    }
+
+    /// The algorithm of that name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [CongestionControl::NewReno].into_iter().find(|known| known.name() == name)
+    }
+}
+
+/// The algorithm of one connection with its state.
 #[derive(Clone, Debug)]
 pub enum Congestion {
     /// RFC 5681 and RFC 6582.
@@ -41,9 +62,11 @@ pub enum Congestion {
 }
 
 impl Congestion {
-    /// NewReno with an initial window of `initial_window` bytes.
-    pub fn new_reno(initial_window: u32) -> Self {
-        Congestion::NewReno(NewReno::new(initial_window))
+    /// The chosen algorithm with an initial window of `initial_window` bytes.
+    pub fn new(choice: CongestionControl, initial_window: u32) -> Self {
+        match choice {
+            CongestionControl::NewReno => Congestion::NewReno(NewReno::new(initial_window)),
+        }
     }
 
     fn get(&self) -> &dyn Algorithm {

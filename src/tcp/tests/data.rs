@@ -96,7 +96,7 @@ fn nagle_holds_a_second_short_segment_back() {
     b.sends_data(ACK.with(PSH), 2, 1, 2);
     b.write(b"d").unwrap();
     b.silent();
-    b.tcp.set_nodelay(b.id(), true, b.now).unwrap();
+    b.set_options(|options| options.nodelay = true);
     b.sends_data(ACK.with(PSH), 4, 1, 1);
 }
 

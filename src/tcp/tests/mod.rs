@@ -9,6 +9,7 @@ mod data;
 mod handshake;
 mod icmp;
 mod matrix;
+mod options;
 mod reset;
 mod retransmit;
 mod time_wait;
@@ -107,6 +108,8 @@ struct Bench {
     /// The stack's ISN, learnt from its SYN.
     iss: SeqNum,
     listener: Option<ListenerId>,
+    /// DSCP and hop limit of the last frame.
+    ip: (u8, u8),
     id: Option<TcpId>,
 }
 
@@ -139,6 +142,7 @@ impl Bench {
             tuple,
             iss: SeqNum(0),
             listener: None,
+            ip: (0, 0),
             id: None,
         }
     }
@@ -210,7 +214,14 @@ impl Bench {
         if !s.payload.is_empty() {
             payload.push(Buffer::copy_of(&s.payload).into());
         }
-        let frame = frame::build(&peer, &header, payload, u16::MAX, Capabilities::plain(65_535));
+        let frame = frame::build(
+            &peer,
+            &header,
+            payload,
+            u16::MAX,
+            &SocketOptions::default(),
+            Capabilities::plain(65_535),
+        );
         let packet: Packet = frame.to_packet();
         let ip = IpHeader {
             src: peer.local.addr,
@@ -227,6 +238,7 @@ impl Bench {
     fn next(&mut self) -> Option<Seg> {
         let frame = self.tcp.poll_transmit(&mut self.counters, self.now)?;
         let bytes = frame.to_vec();
+        self.ip = (bytes[1], bytes[8]);
         let (header, len) = TcpHeader::parse(&bytes[20..]).expect("a TCP header");
         if header.flags.has(SYN) {
             self.iss = header.seq;
@@ -318,6 +330,12 @@ impl Bench {
     fn close(&mut self) {
         let id = self.id();
         self.tcp.close(id, &mut self.counters, self.now);
+    }
+
+    fn set_options(&mut self, change: impl FnOnce(&mut SocketOptions)) {
+        let mut options = self.tcp.options(self.id()).unwrap();
+        change(&mut options);
+        self.tcp.set_options(self.id(), options, self.now).unwrap();
     }
 
     fn dropped(&self, reason: DropReason) -> u64 {

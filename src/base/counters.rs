@@ -149,6 +149,10 @@ counters! {
     tcp_challenge_acks,
     /// Challenge ACKs held back by the limit of one per 500 ms and connection.
     tcp_challenge_acks_limited,
+    /// ACKs that told a peer its numbers do not fit: empty segments out of the window, impossible acknowledgements.
+    tcp_corrections,
+    /// Such ACKs held back by the same limit.
+    tcp_corrections_limited,
     /// Connections opened actively.
     tcp_active_opens,
     /// Connections accepted from a listener's handshake.

@@ -3,8 +3,35 @@
 
 use crate::base::time::{Duration, Instant};
 
-/// At most one acknowledgement of a kind an attacker can provoke in this time (RFC 5961 §7; policy 19).
-const CHALLENGE_INTERVAL: Duration = Duration::from_millis(500);
+/// At most one answer of a kind in this time, per connection (RFC 5961 §7, §10; policy 19).
+const ANSWER_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The kinds of acknowledgement that somebody who only guesses can provoke. Each has a budget of its own in each connection, so
+/// that spending one tells nothing about another connection (CVE-2016-5696) and silences no other kind (hostile cases T4, T5).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Provoked {
+    /// A challenge ACK: what came may be an attack on the connection, or a peer that has restarted (RFC 5961 §3, §4).
+    Challenge,
+    /// The correction of a peer whose numbers do not fit: an empty segment out of the window, an impossible acknowledgement.
+    Correction,
+}
+
+/// When an answer of each kind was sent last, in milliseconds that wrap; zero is never. Small, because half-open entries and
+/// TIME-WAIT records have one, too.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct AnswerLimit([u32; 2]);
+
+impl AnswerLimit {
+    /// True if an answer of this kind may go out now; it counts as sent.
+    pub fn allows(&mut self, kind: Provoked, now: Instant) -> bool {
+        let (last, now) = (&mut self.0[kind as usize], (now.as_millis() as u32).max(1));
+        let allowed = *last == 0 || now.wrapping_sub(*last) >= ANSWER_INTERVAL.as_millis() as u32;
+        if allowed {
+            *last = now;
+        }
+        allowed
+    }
+}
 
 /// What is owed to the peer.
 #[derive(Clone, Debug)]
@@ -16,21 +43,14 @@ pub struct AckState {
     /// Acknowledgements still sent without delay at the start.
     quick: u8,
     now: bool,
-    challenged: bool,
-    challenged_at: Instant,
+    /// Limits what an attacker can provoke; a half-open entry keeps it from segment to segment.
+    pub limit: AnswerLimit,
 }
 
 impl AckState {
     /// Nothing owed; the first `quick` acknowledgements go out at once.
     pub fn new(quick: u8) -> Self {
-        AckState {
-            pending: 0,
-            segment: 536,
-            quick,
-            now: false,
-            challenged: false,
-            challenged_at: Instant::ZERO,
-        }
+        AckState { pending: 0, segment: 536, quick, now: false, limit: AnswerLimit::default() }
     }
 
     /// True while acknowledgements of in-order data are not delayed.
@@ -54,26 +74,11 @@ impl AckState {
         self.now = true;
     }
 
-    /// A challenge ACK (RFC 5961) or another answer that an attacker could provoke, limited per connection. False if withheld.
-    pub fn challenge(&mut self, now: Instant) -> bool {
-        if self.challenged && now.since(self.challenged_at) < CHALLENGE_INTERVAL {
-            return false;
-        }
-        self.challenged = true;
-        self.challenged_at = now;
-        self.now = true;
-        true
-    }
-
-    /// When the last challenge was answered, for a half-open entry to keep.
-    pub fn last_challenge(&self) -> Option<Instant> {
-        self.challenged.then_some(self.challenged_at)
-    }
-
-    /// Takes up what [`last_challenge`](AckState::last_challenge) said.
-    pub fn set_last_challenge(&mut self, at: Option<Instant>) {
-        self.challenged = at.is_some();
-        self.challenged_at = at.unwrap_or_default();
+    /// An acknowledgement that an attacker could provoke, limited per connection and kind. False if withheld.
+    pub fn provoked(&mut self, kind: Provoked, now: Instant) -> bool {
+        let allowed = self.limit.allows(kind, now);
+        self.now |= allowed;
+        allowed
     }
 
     /// True if an acknowledgement should go out now.
@@ -122,14 +127,17 @@ mod tests {
         assert!(ack.may_wait());
     }
 
-    /// RFC 5961 §7: one challenge ACK per 500 ms.
+    /// RFC 5961 §7 (hostile cases T4, T5): one answer per 500 ms and kind; one kind does not use up the other.
     #[test]
-    fn challenges_are_limited_in_time() {
+    fn answers_are_limited_in_time_and_by_kind() {
         let mut ack = AckState::new(0);
         let ms = Instant::from_millis;
-        assert!(ack.challenge(ms(0)));
+        assert!(ack.provoked(Provoked::Challenge, ms(0)));
         ack.sent();
-        assert!(!ack.challenge(ms(499)) && !ack.is_due());
-        assert!(ack.challenge(ms(500)) && ack.is_due());
+        assert!(!ack.provoked(Provoked::Challenge, ms(499)) && !ack.is_due());
+        assert!(ack.provoked(Provoked::Correction, ms(499)) && ack.is_due());
+        ack.sent();
+        assert!(ack.provoked(Provoked::Challenge, ms(501)) && ack.is_due());
+        assert!(!ack.provoked(Provoked::Correction, ms(998)));
     }
 }

@@ -73,10 +73,10 @@ pub struct TcpConfig {
     pub fin_wait_2_timeout: Duration,
     /// How long a closed connection is remembered in TIME-WAIT: 2·MSL (MUST-13).
     pub time_wait: Duration,
-    /// TIME-WAIT records kept; the oldest is evicted beyond that.
-    pub max_time_wait: usize,
     /// A RST does not end TIME-WAIT early (RFC 1337).
     pub rfc1337: bool,
+    /// TIME-WAIT records kept; the oldest is evicted beyond that.
+    pub max_time_wait: usize,
     /// Nagle's algorithm, in Minshall's variant (SHLD-7).
     pub nagle: bool,
     /// Half-open connections a listener holds.

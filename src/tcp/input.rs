@@ -6,6 +6,7 @@ use crate::base::socket::{Readiness, SocketError};
 use crate::base::time::Duration;
 use crate::wire::tcp::Flags;
 
+use super::ack::Provoked;
 use super::reassembly::Reassembly;
 use super::segment::Segment;
 use super::sent::Acked;
@@ -92,10 +93,12 @@ impl Tcb {
         if segment.has(Flags::RST) {
             return;
         }
-        if segment.len() > 0 && !segment.has(Flags::SYN) {
+        if segment.has(Flags::SYN) {
+            self.answer(Provoked::Challenge, env);
+        } else if segment.len() > 0 {
             self.ack.at_once();
         } else {
-            self.challenge(env);
+            self.answer(Provoked::Correction, env);
         }
     }
 
@@ -126,7 +129,7 @@ impl Tcb {
             return Ok(());
         }
         if segment.seq() != self.rcv.nxt {
-            self.challenge(env);
+            self.answer(Provoked::Challenge, env);
             return Err(Verdict::Drop(DropReason::TcpRst));
         }
         env.counters.tcp_rst_in += 1;
@@ -145,7 +148,7 @@ impl Tcb {
         if !segment.has(Flags::SYN) {
             return Ok(());
         }
-        self.challenge(env);
+        self.answer(Provoked::Challenge, env);
         Err(Verdict::Drop(DropReason::TcpFlags))
     }
 
@@ -164,7 +167,7 @@ impl Tcb {
         // RFC 5961 §5.2: what acknowledges the future, or a past older than the largest window, is answered and dropped.
         let oldest = self.snd.una - self.snd.max_wnd;
         if ack.after(self.snd.nxt) || ack.before(oldest) {
-            self.challenge(env);
+            self.answer(Provoked::Correction, env);
             return Err(Verdict::Drop(DropReason::TcpBadAck));
         }
         self.probes = 0;
@@ -361,13 +364,16 @@ impl Tcb {
         }
     }
 
-    /// A challenge ACK (RFC 5961), limited per connection.
-    pub fn challenge(&mut self, env: &mut Env) {
-        if self.ack.challenge(env.now) {
-            env.counters.tcp_challenge_acks += 1;
-        } else {
-            env.counters.tcp_challenge_acks_limited += 1;
-        }
+    /// An ACK that an attacker could provoke (RFC 5961), limited per connection and kind.
+    fn answer(&mut self, kind: Provoked, env: &mut Env) {
+        let counters = &mut *env.counters;
+        let count = match (kind, self.ack.provoked(kind, env.now)) {
+            (Provoked::Challenge, true) => &mut counters.tcp_challenge_acks,
+            (Provoked::Challenge, false) => &mut counters.tcp_challenge_acks_limited,
+            (Provoked::Correction, true) => &mut counters.tcp_corrections,
+            (Provoked::Correction, false) => &mut counters.tcp_corrections_limited,
+        };
+        *count += 1;
     }
 
     /// Our SYN is acknowledged: ESTABLISHED, with the first window and the first round trip.

@@ -13,6 +13,7 @@ use crate::wire::ip::Endpoint;
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, Options, TcpHeader, Timestamps};
 
+use super::ack::AnswerLimit;
 use super::close;
 use super::input::Verdict;
 use super::options::SocketOptions;
@@ -79,7 +80,7 @@ pub struct HalfOpen {
     sack_permitted: bool,
     timestamp: Option<u32>,
     sent_at: Instant,
-    challenged_at: Option<Instant>,
+    limit: AnswerLimit,
 }
 
 impl HalfOpen {
@@ -99,7 +100,7 @@ impl HalfOpen {
             sack_permitted: options.sack_permitted,
             timestamp: options.timestamps.map(|ts| ts.val),
             sent_at: now,
-            challenged_at: None,
+            limit: AnswerLimit::default(),
         }
     }
 
@@ -110,7 +111,7 @@ impl HalfOpen {
         tcb.retries = self.retries;
         tcb.syn_repeated = self.repeated;
         tcb.syn_sent_at = self.sent_at;
-        tcb.ack.set_last_challenge(self.challenged_at);
+        tcb.ack.limit = self.limit;
         tcb.snd.nxt = self.iss + 1;
         let syn = TcpHeader {
             seq: self.irs,
@@ -242,7 +243,7 @@ impl Tcp {
         let mut tcb = entry.to_tcb(ts_offset, options.clone(), &env!(self, counters, now));
         let verdict = tcb.receive(&mut segment, &mut env!(self, counters, now));
         if let Some(entry) = self.half_open.at_mut(index) {
-            entry.challenged_at = tcb.ack.last_challenge();
+            entry.limit = tcb.ack.limit;
         }
         if tcb.state == State::Closed {
             self.remove_half_open(index);

@@ -138,7 +138,7 @@ impl Tcp {
             listeners: Table::default(),
             half_open: Table::default(),
             half_open_timers: TimerQueue::new(),
-            time_wait: TimeWait::new(config.time_wait, config.max_time_wait),
+            time_wait: TimeWait::new(&config),
             ready: VecDeque::new(),
             run: 0,
             notices: VecDeque::new(),
@@ -188,6 +188,13 @@ impl Tcp {
         match self.time_wait.arrives(index, &segment, listener.is_some(), now) {
             Answer::Ignore if segment.has(Flags::RST) => counters.drop(DropReason::TcpRst),
             Answer::Ignore => {}
+            Answer::Limited if segment.has(Flags::SYN) => counters.tcp_challenge_acks_limited += 1,
+            Answer::Limited => counters.tcp_corrections_limited += 1,
+            Answer::Forget => {
+                counters.tcp_rst_in += 1;
+                self.owners.remove(&segment.tuple);
+                self.time_wait.remove(index);
+            }
             Answer::Ack(header, options) => self.reply(&segment.tuple, &header, &options, counters),
             Answer::Reopen(end) => {
                 self.owners.remove(&segment.tuple);

@@ -8,6 +8,8 @@ use crate::base::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, Options, TcpHeader, Timestamps};
 
+use super::ack::{AnswerLimit, Provoked};
+use super::config::TcpConfig;
 use super::options::SocketOptions;
 use super::segment::{FourTuple, Segment};
 use super::tcb::Tcb;
@@ -27,6 +29,8 @@ pub struct Record {
     expires: Instant,
     /// The expiry that its entry in the queue stands for; a record that was refreshed since is queued anew when that comes.
     queued: Instant,
+    /// Limits the answers that an attacker can provoke, as in any state (RFC 5961 §7).
+    limit: AnswerLimit,
 }
 
 /// What a segment to a TIME-WAIT record means.
@@ -34,6 +38,10 @@ pub struct Record {
 pub enum Answer {
     /// Nothing.
     Ignore,
+    /// Nothing, because an answer of this kind went out a moment ago.
+    Limited,
+    /// The record is to be removed in silence: a RST that counts.
+    Forget,
     /// An ACK of what was received last.
     Ack(TcpHeader, Arc<SocketOptions>),
     /// The record is to be removed: the SYN opens a new connection, whose numbers begin behind this one.
@@ -51,21 +59,44 @@ impl Record {
             timestamps: tcb.agreed.timestamps.then_some((tcb.ts.offset, tcb.ts.recent)),
             expires,
             queued: expires,
+            limit: AnswerLimit::default(),
         }
     }
 
-    /// RFC 9293 §3.10.7.4 for TIME-WAIT.
-    fn arrives(&mut self, segment: &Segment, open: bool, now: Instant) -> Answer {
+    /// RFC 9293 §3.10.7.4 for TIME-WAIT. `rst_counts` is the state without RFC 1337: an exact RST ends it.
+    fn arrives(&mut self, segment: &Segment, open: bool, rst_counts: bool, now: Instant) -> Answer {
         if segment.has(Flags::RST) {
-            return Answer::Ignore;
+            let exact = segment.seq() == self.rcv_nxt;
+            return if rst_counts && exact { Answer::Forget } else { Answer::Ignore };
         }
         if open && self.may_reopen(segment) {
             return Answer::Reopen(self.snd_nxt);
         }
-        if segment.len() == 0 && segment.seq() == self.rcv_nxt {
+        let expected = segment.seq() == self.rcv_nxt && segment.ack().at_or_before(self.snd_nxt);
+        if segment.len() == 0 && expected {
             return Answer::Ignore;
         }
-        Answer::Ack(self.ack(now), self.options.clone())
+        // Policy 19, as in the other states: answers to data are not limited, those to SYNs and empty segments are.
+        let allowed = if segment.has(Flags::SYN) {
+            self.limit.allows(Provoked::Challenge, now)
+        } else {
+            segment.len() > 0 || self.limit.allows(Provoked::Correction, now)
+        };
+        if allowed { Answer::Ack(self.ack(now), self.options.clone()) } else { Answer::Limited }
+    }
+
+    /// True for the peer's FIN come again: it ends at RCV.NXT, acknowledges what we sent, and is not older than what came last.
+    fn is_repeated_fin(&self, segment: &Segment) -> bool {
+        let older = match (self.timestamps, segment.header.options.timestamps) {
+            (Some((_, recent)), Some(ts)) => (ts.val.wrapping_sub(recent) as i32) < 0,
+            _ => false,
+        };
+        segment.has(Flags::FIN)
+            && segment.has(Flags::ACK)
+            && !segment.has(Flags::SYN)
+            && segment.end() == self.rcv_nxt
+            && segment.ack().at_or_before(self.snd_nxt)
+            && !older
     }
 
     /// RFC 6191 §2: a newer timestamp, or without timestamps a newer sequence number.
@@ -105,12 +136,21 @@ pub struct TimeWait {
     len: usize,
     length: Duration,
     max: usize,
+    rst_counts: bool,
 }
 
 impl TimeWait {
-    /// No record; each will live for `length`, at most `max` of them.
-    pub fn new(length: Duration, max: usize) -> Self {
-        TimeWait { records: Vec::new(), free: Vec::new(), order: VecDeque::new(), len: 0, length, max }
+    /// No record; how long each will live, how many there may be, and whether a RST ends one are settings.
+    pub fn new(config: &TcpConfig) -> Self {
+        TimeWait {
+            records: Vec::new(),
+            free: Vec::new(),
+            order: VecDeque::new(),
+            len: 0,
+            length: config.time_wait,
+            max: config.max_time_wait,
+            rst_counts: !config.rfc1337,
+        }
     }
 
     /// Remembers a connection; returns its place, and the tuple of a record that was evicted for it.
@@ -127,14 +167,14 @@ impl TimeWait {
         (index, evicted)
     }
 
-    /// A segment for the record at `index` arrives; with `open` it is a SYN that a listener would take. A FIN that comes again
-    /// restarts the 2·MSL.
+    /// A segment for the record at `index` arrives; with `open` it is a SYN that a listener would take. The peer's FIN come
+    /// again restarts the 2·MSL; another FIN does not, or whoever guesses the ports could hold a record for ever.
     pub fn arrives(&mut self, index: u32, segment: &Segment, open: bool, now: Instant) -> Answer {
         let Some(record) = self.records.get_mut(index as usize).and_then(Option::as_mut) else {
             return Answer::Ignore;
         };
-        let answer = record.arrives(segment, open, now);
-        if segment.has(Flags::FIN) && matches!(answer, Answer::Ack(..)) {
+        let answer = record.arrives(segment, open, self.rst_counts, now);
+        if record.is_repeated_fin(segment) {
             record.expires = now + self.length;
         }
         answer

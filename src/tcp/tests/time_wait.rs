@@ -136,6 +136,7 @@ fn a_syn_that_nobody_takes_does_not_end_time_wait() {
     b.sends(ACK, 2, 2);
     let listener = b.listener.unwrap();
     b.tcp.close_listener(listener, &mut b.counters, b.now);
+    b.quiet_for(ms(500));
     b.gets(seg(SYN, 100, 0));
     b.sends(ACK, 2, 2);
     assert_eq!(b.state(), State::TimeWait);

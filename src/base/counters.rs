@@ -157,6 +157,12 @@ counters! {
     tcp_active_opens,
     /// Connections accepted from a listener's handshake.
     tcp_passive_opens,
+    /// SYNs answered by a SYN cookie (RFC 4987).
+    tcp_cookies_sent,
+    /// Connections that a SYN cookie began.
+    tcp_cookies_accepted,
+    /// ACKs to a listener that sent cookies, without a valid one.
+    tcp_cookies_failed,
     /// TIME-WAIT records evicted because the table was full.
     tcp_time_wait_evicted,
 }

@@ -1,7 +1,7 @@
 //! Listeners and what comes before a connection: the SYN queue of half-open entries and the accept queue (RFC 9293 §3.10.7.2).
 //!
-//! A half-open entry is a connection in SYN-RECEIVED in less than 100 bytes. For the moment a segment takes, it is blown up to a
-//! [`Tcb`], so that there is one implementation of each rule; it stays one when its SYN-ACK is acknowledged.
+//! A full accept queue lets handshakes wait: new SYNs are dropped, the ACK that would complete one is ignored and its SYN-ACK is
+//! sent again. A full SYN queue is answered by cookies (`cookie.rs`).
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -11,13 +11,13 @@ use crate::base::counters::{Counters, DropReason};
 use crate::base::time::Instant;
 use crate::wire::ip::Endpoint;
 use crate::wire::seq::SeqNum;
-use crate::wire::tcp::{Flags, Options, TcpHeader, Timestamps};
+use crate::wire::tcp::Flags;
 
-use super::ack::AnswerLimit;
 use super::close;
+use super::half_open::HalfOpen;
 use super::input::Verdict;
 use super::options::SocketOptions;
-use super::segment::{FourTuple, Segment};
+use super::segment::Segment;
 use super::state::State;
 use super::tcb::{Env, Tcb};
 use super::{ListenerId, Owner, Tcp, env};
@@ -38,6 +38,8 @@ pub struct Listener {
     pub accept_queue: VecDeque<u32>,
     /// Half-open entries of this listener.
     pub half_open: usize,
+    /// When the last SYN was answered by a cookie.
+    pub cookie_sent: Option<Instant>,
     /// An event was queued and nobody accepted since.
     pub noticed: bool,
 }
@@ -51,6 +53,7 @@ impl Listener {
             backlog: backlog.max(1),
             accept_queue: VecDeque::new(),
             half_open: 0,
+            cookie_sent: None,
             noticed: false,
         }
     }
@@ -61,86 +64,17 @@ impl Listener {
     }
 }
 
-/// A connection in SYN-RECEIVED from a listener.
-#[derive(Clone, Debug)]
-pub struct HalfOpen {
-    /// Both ends.
-    pub tuple: FourTuple,
-    /// Place of its listener.
-    pub listener: u32,
-    /// SYN-ACKs sent again so far.
-    pub retries: u8,
-    /// The SYN came again and its SYN-ACK went out again: no round trip can be measured (Karn's rule).
-    repeated: bool,
-    iss: SeqNum,
-    irs: SeqNum,
-    window: u16,
-    mss: Option<u16>,
-    window_scale: Option<u8>,
-    sack_permitted: bool,
-    timestamp: Option<u32>,
-    sent_at: Instant,
-    limit: AnswerLimit,
-}
-
-impl HalfOpen {
-    /// What a SYN leaves behind. Data that came with it is not kept: the peer sends it again.
-    pub fn new(syn: &Segment, listener: u32, iss: SeqNum, now: Instant) -> Self {
-        let options = &syn.header.options;
-        HalfOpen {
-            tuple: syn.tuple,
-            listener,
-            retries: 0,
-            repeated: false,
-            iss,
-            irs: syn.seq(),
-            window: syn.header.window,
-            mss: options.mss,
-            window_scale: options.window_scale,
-            sack_permitted: options.sack_permitted,
-            timestamp: options.timestamps.map(|ts| ts.val),
-            sent_at: now,
-            limit: AnswerLimit::default(),
-        }
-    }
-
-    /// The connection this entry stands for, in SYN-RECEIVED.
-    pub fn to_tcb(&self, ts_offset: u32, options: Arc<SocketOptions>, env: &Env) -> Tcb {
-        let mut tcb = Tcb::new(self.tuple, State::SynReceived, self.iss, ts_offset, options, env);
-        tcb.listener = Some(self.listener);
-        tcb.retries = self.retries;
-        tcb.syn_repeated = self.repeated;
-        tcb.syn_sent_at = self.sent_at;
-        tcb.ack.limit = self.limit;
-        tcb.snd.nxt = self.iss + 1;
-        let syn = TcpHeader {
-            seq: self.irs,
-            flags: Flags::SYN,
-            window: self.window,
-            options: Options {
-                mss: self.mss,
-                window_scale: self.window_scale,
-                sack_permitted: self.sack_permitted,
-                timestamps: self.timestamp.map(|val| Timestamps { val, ecr: 0 }),
-                ..Options::default()
-            },
-            ..TcpHeader::default()
-        };
-        tcb.take_syn(&syn, env);
-        tcb
-    }
-
-    /// True if `segment` is this entry's SYN come again.
-    pub fn is_repeated_syn(&self, segment: &Segment) -> bool {
-        segment.has(Flags::SYN) && !segment.has(Flags::ACK) && segment.seq() == self.irs
-    }
-}
-
 impl Tcp {
     /// Segment arrives in LISTEN, or in CLOSED where nobody listens (RFC 9293 §3.10.7.1 and §3.10.7.2).
-    pub(super) fn for_listener(&mut self, segment: Segment, counters: &mut Counters, now: Instant) {
+    pub(super) fn for_listener(&mut self, mut segment: Segment, counters: &mut Counters, now: Instant) {
         let found = self.find_listener(&segment.tuple.local);
         let syn = segment.has(Flags::SYN);
+        let completes = segment.has(Flags::ACK) && !syn && !segment.has(Flags::RST);
+        if let Some(index) = found.filter(|_| completes)
+            && self.take_cookie(index, &mut segment, counters, now)
+        {
+            return;
+        }
         let Some(index) = found.filter(|_| !segment.has(Flags::ACK) && !segment.has(Flags::RST)) else {
             // An ACK that no connection knows, or a closed port. A RST is never answered; a SYN with a RST is nonsense.
             counters.drop(DropReason::TcpNoSocket);
@@ -161,7 +95,12 @@ impl Tcp {
             return None;
         }
         let index = self.find_listener(&segment.tuple.local)?;
-        self.listeners.at(index).filter(|listener| !listener.is_full()).map(|_| index)
+        let room = |listener: &Listener| {
+            !listener.is_full()
+                && listener.half_open < self.config.syn_queue
+                && self.connections.len() < self.config.max_connections
+        };
+        self.listeners.at(index).filter(|&listener| room(listener)).map(|_| index)
     }
 
     fn find_listener(&self, local: &Endpoint) -> Option<u32> {
@@ -181,20 +120,28 @@ impl Tcp {
         counters: &mut Counters,
         now: Instant,
     ) {
-        let Some(listener) = self.listeners.at_mut(index) else { return };
+        let Some(listener) = self.listeners.at(index) else { return };
         if listener.is_full() {
             return counters.drop(DropReason::TcpAcceptQueueFull);
         }
-        if listener.half_open >= self.config.syn_queue
-            || self.connections.len() >= self.config.max_connections
-        {
+        if self.connections.len() >= self.config.max_connections {
             return counters.drop(DropReason::TcpSynQueueFull);
         }
-        listener.half_open += 1;
+        let full = listener.half_open >= self.config.syn_queue;
+        // A cookie's number knows nothing of the connection it would follow in TIME-WAIT.
+        if previous.is_none() && self.wants_cookie(full) {
+            return self.send_cookie(index, syn, counters, now);
+        }
+        if full {
+            return counters.drop(DropReason::TcpSynQueueFull);
+        }
+        if let Some(listener) = self.listeners.at_mut(index) {
+            listener.half_open += 1;
+        }
         let clock = self.secrets.isn(&syn.tuple, now);
         // RFC 9293 §3.10.7.4 (MAY-2): larger than any number of the old connection, which may have outrun the clock.
         let iss = previous.filter(|&end| !clock.after(end)).map_or(clock, |end| end + REOPEN_STEP);
-        let entry = self.half_open.insert(HalfOpen::new(syn, index, iss, now)).index;
+        let entry = self.half_open.insert(HalfOpen::new(syn.tuple, &syn.header, index, iss, now)).index;
         self.owners.insert(syn.tuple, Owner::HalfOpen(entry));
         self.send_syn_ack(entry, counters, now);
     }
@@ -213,7 +160,7 @@ impl Tcp {
         }
     }
 
-    fn listener_options(&self, listener: u32) -> Arc<SocketOptions> {
+    pub(super) fn listener_options(&self, listener: u32) -> Arc<SocketOptions> {
         self.listeners.at(listener).map_or(&self.defaults, |listener| &listener.options).clone()
     }
 
@@ -227,10 +174,7 @@ impl Tcp {
     ) {
         let Some(entry) = self.half_open.at_mut(index) else { return };
         if entry.is_repeated_syn(&segment) {
-            // The SYN-ACK echoes this SYN, so that the peer measures its round trip and not its timeout.
-            let newer = segment.header.options.timestamps.map(|ts| ts.val);
-            entry.timestamp = entry.timestamp.and(newer.or(entry.timestamp));
-            entry.repeated = true;
+            entry.on_repeated_syn(&segment.header);
             // The deadline stays: SYNs that come for ever must not keep the entry for ever.
             let deadline = self.half_open_timers.get(index);
             self.send_syn_ack(index, counters, now);
@@ -259,18 +203,29 @@ impl Tcp {
         {
             self.push_reply(frame, counters);
         }
+        self.conclude(verdict, &segment, &options, counters);
+    }
+
+    /// How a segment for what is not a connection yet ended.
+    pub(super) fn conclude(
+        &mut self,
+        verdict: Verdict,
+        segment: &Segment,
+        options: &SocketOptions,
+        counters: &mut Counters,
+    ) {
         match verdict {
             Verdict::Done => {}
             Verdict::Drop(reason) | Verdict::Abort(reason) => counters.drop(reason),
             Verdict::Reset(reason) => {
                 counters.drop(reason);
-                self.reset(&tuple, close::reset_for(&segment), &options, counters);
+                self.reset(&segment.tuple, close::reset_for(segment), options, counters);
             }
         }
     }
 
     /// The handshake is complete: the connection waits for accept.
-    fn promote(&mut self, tcb: Tcb, listener: u32, counters: &mut Counters, now: Instant) {
+    pub(super) fn promote(&mut self, tcb: Tcb, listener: u32, counters: &mut Counters, now: Instant) {
         let tuple = tcb.tuple;
         let index = self.connections.insert(Box::new(tcb)).index;
         self.owners.insert(tuple, Owner::Connection(index));
@@ -306,16 +261,5 @@ impl Tcp {
         entry.retries += 1;
         entry.sent_at = now;
         self.send_syn_ack(index, counters, now);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A SYN flood costs at most this much per entry (hostile case T10).
-    #[test]
-    fn a_half_open_entry_fits_into_100_bytes() {
-        assert!(size_of::<HalfOpen>() <= 100, "{}", size_of::<HalfOpen>());
     }
 }

@@ -7,7 +7,9 @@ mod ack;
 mod close;
 pub mod config;
 pub mod congestion;
+mod cookie;
 mod frame;
+mod half_open;
 mod handshake;
 mod icmp;
 mod info;
@@ -48,10 +50,12 @@ use crate::wire::ip::Endpoint;
 use crate::wire::packet::Frame;
 use crate::wire::tcp::{Flags, TcpHeader};
 use config::TcpConfig;
+use cookie::CookieJar;
+use half_open::HalfOpen;
 pub use info::ConnectionInfo;
 use input::Verdict;
 use isn::Secrets;
-use listener::{HalfOpen, Listener};
+use listener::Listener;
 use options::SocketOptions;
 use segment::{FourTuple, Segment};
 use smallvec::SmallVec;
@@ -99,6 +103,7 @@ pub struct Tcp {
     defaults: Arc<SocketOptions>,
     capabilities: Capabilities,
     secrets: Secrets,
+    cookies: CookieJar,
     owners: HashMap<FourTuple, Owner>,
     connections: Table<Box<Tcb>>,
     timers: TimerQueue,
@@ -131,6 +136,7 @@ impl Tcp {
         Tcp {
             defaults: Arc::new(SocketOptions::new(&config)),
             secrets: Secrets::new(rng),
+            cookies: CookieJar::new(&config, rng),
             owners: HashMap::with_hasher(HashKey::new(rng)),
             listening: HashMap::with_hasher(HashKey::new(rng)),
             connections: Table::default(),

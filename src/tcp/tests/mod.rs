@@ -5,6 +5,7 @@
 
 mod ack;
 mod close;
+mod cookie;
 mod data;
 mod handshake;
 mod icmp;

@@ -157,6 +157,12 @@ counters! {
     tcp_active_opens,
     /// Connections accepted from a listener's handshake.
     tcp_passive_opens,
+    /// Times that R1 retransmissions of a segment were reached and the application could know (RFC 9293 §3.8.3).
+    tcp_r1_notices,
+    /// Keep-alive probes sent.
+    tcp_keep_alives,
+    /// Connections reset when their application closed them, because too many such waited for their peers already.
+    tcp_orphans_refused,
     /// SYNs answered by a SYN cookie (RFC 4987).
     tcp_cookies_sent,
     /// Connections that a SYN cookie began.

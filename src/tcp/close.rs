@@ -9,7 +9,6 @@ use crate::wire::tcp::{Flags, TcpHeader};
 use super::segment::Segment;
 use super::state::State;
 use super::tcb::{Env, Tcb};
-use super::timers::Timer;
 
 /// What closing a socket leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,29 +61,12 @@ impl Tcb {
                 Closing::Silent
             }
             _ if unread => Closing::Reset,
-            State::FinWait2 => {
-                self.deadlines.set(Timer::FinWait2, env.now + self.options.fin_wait_2_timeout);
-                Closing::Graceful
-            }
             _ => {
                 self.close_sending();
+                self.arm_orphan(env);
                 Closing::Graceful
             }
         }
-    }
-
-    /// The retransmission timer fired in a synchronized state: again, or given up (R2, MUST-20; orphans earlier).
-    pub fn on_data_timeout(&mut self, env: &mut Env) {
-        if self.sent.is_empty() {
-            return;
-        }
-        let most = if self.orphan { env.config.orphan_retries } else { self.options.retries };
-        if self.retries >= most {
-            self.die(Some(self.soft_error.unwrap_or(SocketError::TimedOut)));
-            return;
-        }
-        self.retries += 1;
-        self.on_retransmission_timeout(env);
     }
 }
 

@@ -13,7 +13,6 @@ use super::options::SocketOptions;
 use super::segment::{FourTuple, Segment};
 use super::state::State;
 use super::tcb::{Env, Tcb};
-use super::timers::Timer;
 
 impl Tcb {
     /// An active open: the SYN leaves with the next `poll_transmit`.
@@ -64,24 +63,5 @@ impl Tcb {
         self.ack.at_once();
         segment.trim_front(self.rcv.nxt);
         self.take_text_and_fin(segment, env)
-    }
-
-    /// The SYN or SYN-ACK was not answered in time: again, or no more (MUST-22, MUST-23).
-    pub fn on_syn_timeout(&mut self, env: &mut Env) {
-        let active = self.state == State::SynSent;
-        let most = if active { self.options.syn_retries } else { env.config.syn_ack_retries };
-        if self.retries >= most {
-            self.die(Some(self.soft_error.unwrap_or(SocketError::TimedOut)));
-            return;
-        }
-        self.retries += 1;
-        self.syn_due = true;
-        self.arm_syn(env);
-    }
-
-    /// 1, 2, 4, … s (policy 17): SYNs are not bound by the longest retransmission timeout.
-    pub fn arm_syn(&mut self, env: &Env) {
-        let wait = env.config.initial_rto.saturating_mul(1 << self.retries.min(16));
-        self.deadlines.set(Timer::Retransmit, env.now + wait);
     }
 }

@@ -7,6 +7,7 @@ use crate::base::time::Duration;
 use crate::wire::tcp::Flags;
 
 use super::ack::Provoked;
+use super::giving_up::NEVER;
 use super::reassembly::Reassembly;
 use super::segment::Segment;
 use super::sent::Acked;
@@ -171,6 +172,7 @@ impl Tcb {
             return Err(Verdict::Drop(DropReason::TcpBadAck));
         }
         self.probes = 0;
+        self.heard_at = env.now;
         let newer = ack.after(self.snd.una);
         if newer {
             self.advance_una(segment, env);
@@ -208,6 +210,10 @@ impl Tcb {
             self.snd.small = ack;
         }
         self.retries = 0;
+        self.troubled_since = NEVER;
+        if self.orphan {
+            self.arm_orphan(env);
+        }
         self.measure(acked, segment.header.options.timestamps.map(|ts| ts.ecr), env.now);
         self.on_new_ack(bytes, flight, env);
         self.arm_retransmit(env);
@@ -233,6 +239,7 @@ impl Tcb {
             if self.snd.wnd == 0 && wnd > 0 && !self.orphan {
                 // The probes of the closed window are over: what still waits is timed anew.
                 self.probe_backoff = 0;
+                self.troubled_since = NEVER;
                 self.deadlines.clear(Timer::Probe);
             }
             self.snd.wnd = wnd;
@@ -251,7 +258,7 @@ impl Tcb {
             State::FinWait1 => {
                 self.enter(State::FinWait2);
                 if self.orphan {
-                    self.deadlines.set(Timer::FinWait2, env.now + self.options.fin_wait_2_timeout);
+                    self.arm_orphan(env);
                 }
             }
             State::Closing => self.enter(State::TimeWait),
@@ -382,6 +389,8 @@ impl Tcb {
         self.rtt.syn_retransmitted = self.retries > 0;
         self.rtt.backoff = 0;
         self.retries = 0;
+        self.troubled_since = NEVER;
+        self.heard_at = env.now;
         self.syn_due = false;
         self.deadlines.clear(Timer::Retransmit);
         self.snd.una = self.snd.iss + 1;
@@ -399,6 +408,7 @@ impl Tcb {
         };
         self.measure(acked, segment.header.options.timestamps.map(|ts| ts.ecr), env.now);
         self.enter(State::Established);
+        self.arm_keep_alive(env.now);
         if self.close_due {
             self.enter(State::FinWait1);
         }

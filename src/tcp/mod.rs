@@ -9,6 +9,7 @@ pub mod config;
 pub mod congestion;
 mod cookie;
 mod frame;
+mod giving_up;
 mod half_open;
 mod handshake;
 mod icmp;
@@ -40,7 +41,7 @@ use std::sync::Arc;
 use crate::base::counters::{Counters, DropReason};
 use crate::base::hash::{HashKey, HashMap};
 use crate::base::rng::Rng;
-use crate::base::socket::{Handle, Readiness};
+use crate::base::socket::{Handle, Readiness, SocketError};
 use crate::base::table::Table;
 use crate::base::time::Instant;
 use crate::base::timers::TimerQueue;
@@ -120,6 +121,7 @@ pub struct Tcp {
     acceptable: VecDeque<ListenerId>,
     replies: VecDeque<Frame>,
     opens: u32,
+    orphans: usize,
 }
 
 /// Lends the parts of a [`Tcp`] that every step of a connection may use, beside the connection itself.
@@ -151,6 +153,7 @@ impl Tcp {
             acceptable: VecDeque::new(),
             replies: VecDeque::new(),
             opens: 0,
+            orphans: 0,
             config,
             capabilities,
         }
@@ -183,7 +186,7 @@ impl Tcp {
             }
             Verdict::Abort(reason) => {
                 counters.drop(reason);
-                self.abort_connection(index, counters, now);
+                self.abort_connection(index, SocketError::ConnectionAborted, counters, now);
             }
         }
         self.settle(index, now);
@@ -245,7 +248,7 @@ impl Tcp {
     }
 
     /// RST+ACK at SND.NXT, and the end of the connection.
-    fn abort_connection(&mut self, index: u32, counters: &mut Counters, now: Instant) {
+    fn abort_connection(&mut self, index: u32, error: SocketError, counters: &mut Counters, now: Instant) {
         let Some(tcb) = self.connections.at_mut(index) else { return };
         if tcb.state == State::Closed {
             return;
@@ -261,7 +264,7 @@ impl Tcp {
             ..TcpHeader::default()
         };
         let (tuple, was, options) = (tcb.tuple, tcb.state, tcb.options.clone());
-        tcb.die(Some(crate::base::socket::SocketError::ConnectionAborted));
+        tcb.die(Some(error));
         if told && was != State::TimeWait {
             self.reset(&tuple, Some(header), &options, counters);
         }
@@ -279,6 +282,10 @@ impl Tcp {
         }
         if tcb.state == State::Closed && owned {
             self.owners.remove(&tcb.tuple);
+        }
+        if tcb.counted && matches!(tcb.state, State::Closed | State::TimeWait) {
+            tcb.counted = false;
+            self.orphans -= 1;
         }
         let over = tcb.state == State::Closed || (tcb.state == State::TimeWait && !tcb.ack.is_due());
         // While it stands in the queue its place stays taken, or a newcomer in that place would stand there twice.
@@ -312,8 +319,12 @@ impl Tcp {
     pub fn handle_timeout(&mut self, counters: &mut Counters, now: Instant) {
         while let Some(index) = self.timers.pop_due(now) {
             if let Some(tcb) = self.connections.at_mut(index) {
+                let mut dead = false;
                 while let Some(timer) = tcb.deadlines.take_due(now) {
-                    tcb.on_timer(timer, &mut env!(self, counters, now));
+                    dead |= tcb.on_timer(timer, &mut env!(self, counters, now));
+                }
+                if dead {
+                    self.abort_connection(index, SocketError::TimedOut, counters, now);
                 }
             }
             self.settle(index, now);
@@ -407,15 +418,19 @@ impl Tcp {
 }
 
 impl Tcb {
-    fn on_timer(&mut self, timer: Timer, env: &mut Env) {
+    /// A timer fired. True if the peer counts as gone and is to be told so by a RST.
+    fn on_timer(&mut self, timer: Timer, env: &mut Env) -> bool {
         match timer {
             Timer::Retransmit if self.state.is_synchronized() => self.on_data_timeout(env),
             Timer::Retransmit => self.on_syn_timeout(env),
             Timer::Probe => self.on_probe_timeout(env),
             Timer::DelayedAck => self.ack.at_once(),
-            // The peer never closed: its orphan is forgotten in silence, and what it still sends draws a RST.
-            Timer::FinWait2 if self.state == State::FinWait2 => self.die(None),
-            Timer::FinWait2 => {}
+            // The peer never closed, or never took what was left: the orphan is forgotten in silence, and what the peer still
+            // sends draws a RST.
+            Timer::Orphan if self.state != State::TimeWait => self.die(None),
+            Timer::Orphan => {}
+            Timer::KeepAlive => return self.on_keep_alive(env),
         }
+        false
     }
 }

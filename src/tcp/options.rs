@@ -197,7 +197,7 @@ impl Tcp {
             Socket::Connection(id) => {
                 let config = &self.config;
                 let tcb = self.connections.get_mut(id.0).ok_or(SocketError::NoSocket)?;
-                tcb.set_options(options, config);
+                tcb.set_options(options, config, now);
                 self.settle(id.0.index, now);
             }
             Socket::Listener(id) => {
@@ -216,11 +216,12 @@ impl Tcp {
 
 impl Tcb {
     /// The application changed the options while the connection is open.
-    fn set_options(&mut self, options: Arc<SocketOptions>, config: &TcpConfig) {
+    fn set_options(&mut self, options: Arc<SocketOptions>, config: &TcpConfig, now: Instant) {
         if options.quick_ack != self.ack.is_quick() {
             self.ack.set_quick(if options.quick_ack { config.quick_acks.max(1) } else { 0 });
         }
         self.options = options;
+        self.arm_keep_alive(now);
     }
 
     /// Memory of the receive buffer, in bytes.

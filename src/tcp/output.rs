@@ -11,6 +11,7 @@ use crate::wire::tcp::{Flags, MAX_HEADER, Options, TcpHeader};
 
 use super::congestion::Algorithm;
 use super::frame;
+use super::giving_up::NEVER;
 use super::recovery::Phase;
 use super::state::State;
 use super::tcb::{Env, Tcb};
@@ -109,6 +110,10 @@ impl Tcb {
         }
         self.override_due = false;
         self.probe_backoff = 0;
+        if self.sent.is_empty() {
+            // A closed window has opened; trouble with what is under way goes on.
+            self.troubled_since = NEVER;
+        }
         self.deadlines.clear(Timer::Probe);
         let start = self.snd.nxt;
         let end = start + len + u32::from(fin);

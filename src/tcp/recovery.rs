@@ -123,7 +123,8 @@ impl Tcb {
         if self.sent.is_empty() && self.state.is_synchronized() {
             self.deadlines.clear(Timer::Retransmit);
         } else {
-            self.deadlines.set(Timer::Retransmit, env.now + self.rtt.rto(env.config));
+            let wait = self.within_user_timeout(self.rtt.rto(env.config), env.now);
+            self.deadlines.set(Timer::Retransmit, env.now + wait);
         }
     }
 

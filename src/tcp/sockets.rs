@@ -83,7 +83,7 @@ impl Tcp {
             if let Some(tcb) = self.connections.at_mut(index) {
                 tcb.orphan = true;
             }
-            self.abort_connection(index, counters, now);
+            self.abort_connection(index, SocketError::ConnectionAborted, counters, now);
             self.settle(index, now);
         }
     }
@@ -220,8 +220,14 @@ impl Tcp {
     /// Gives the socket up: the handle is gone, the connection closes gracefully in the background (RST if data is unread).
     pub fn close(&mut self, id: TcpId, counters: &mut Counters, now: Instant) {
         let Some(tcb) = self.connections.get_mut(id.0) else { return };
-        if tcb.close(&env!(self, counters, now)) == Closing::Reset {
-            self.abort_connection(id.0.index, counters, now);
+        let closing = tcb.close(&env!(self, counters, now));
+        let many = self.orphans >= self.config.max_orphans;
+        if closing == Closing::Reset || (closing == Closing::Graceful && many) {
+            counters.tcp_orphans_refused += u64::from(closing == Closing::Graceful);
+            self.abort_connection(id.0.index, SocketError::ConnectionAborted, counters, now);
+        } else if closing == Closing::Graceful {
+            tcb.counted = true;
+            self.orphans += 1;
         }
         self.settle(id.0.index, now);
         self.connections.retire(id.0);
@@ -231,7 +237,7 @@ impl Tcp {
     pub fn abort(&mut self, id: TcpId, counters: &mut Counters, now: Instant) {
         let Some(tcb) = self.connections.get_mut(id.0) else { return };
         tcb.orphan = true;
-        self.abort_connection(id.0.index, counters, now);
+        self.abort_connection(id.0.index, SocketError::ConnectionAborted, counters, now);
         self.settle(id.0.index, now);
         self.connections.retire(id.0);
     }
@@ -240,7 +246,7 @@ impl Tcp {
     pub fn abort_all(&mut self, counters: &mut Counters, now: Instant) {
         let all: Vec<u32> = self.connections.iter().map(|(index, _)| index).collect();
         for index in all {
-            self.abort_connection(index, counters, now);
+            self.abort_connection(index, SocketError::ConnectionAborted, counters, now);
             self.settle(index, now);
         }
     }

@@ -13,6 +13,7 @@ use crate::wire::tcp::{MAX_WINDOW_SHIFT, Options, TIMESTAMP_LEN, TcpHeader, Time
 use super::ack::AckState;
 use super::config::TcpConfig;
 use super::congestion::Congestion;
+use super::giving_up::NEVER;
 use super::options::SocketOptions;
 use super::reassembly::Reassembly;
 use super::receive::ReceiveQueue;
@@ -144,6 +145,12 @@ pub struct Tcb {
     pub probes: u8,
     /// Doublings of the probe interval since the window closed.
     pub probe_backoff: u8,
+    /// When the first retransmission or window probe went out since the peer answered last; `NEVER` without trouble.
+    pub troubled_since: Instant,
+    /// When the last segment that counts came.
+    pub heard_at: Instant,
+    /// It is counted among the stack's orphans.
+    pub counted: bool,
     /// When the SYN (or SYN-ACK) was sent, for the first round trip.
     pub syn_sent_at: Instant,
     /// The pending error (SO_ERROR).
@@ -221,6 +228,9 @@ impl Tcb {
             retries: 0,
             probes: 0,
             probe_backoff: 0,
+            troubled_since: NEVER,
+            heard_at: env.now,
+            counted: false,
             syn_sent_at: env.now,
             error: None,
             soft_error: None,

@@ -11,11 +11,14 @@ pub enum Timer {
     Probe,
     /// A withheld acknowledgement (RFC 9293 §3.8.6.3).
     DelayedAck,
-    /// An orphan's stay in FIN-WAIT-2.
-    FinWait2,
+    /// How long an orphan may wait for its peer, in FIN-WAIT-2 or without progress.
+    Orphan,
+    /// The next look at a connection that may have died in silence (RFC 9293 §3.8.4).
+    KeepAlive,
 }
 
-const TIMERS: [Timer; 4] = [Timer::Retransmit, Timer::Probe, Timer::DelayedAck, Timer::FinWait2];
+const TIMERS: [Timer; 5] =
+    [Timer::Retransmit, Timer::Probe, Timer::DelayedAck, Timer::Orphan, Timer::KeepAlive];
 const UNARMED: Instant = Instant::from_nanos(u64::MAX);
 
 /// When each timer is due.

@@ -213,7 +213,7 @@ fn an_orphan_in_fin_wait_2_is_forgotten_after_a_minute() {
 /// Hostile case M5: a FIN that is never acknowledged is given up after the orphan's retries.
 #[test]
 fn an_orphan_in_last_ack_is_given_up() {
-    let mut b = Bench::established(plain());
+    let mut b = Bench::established(TcpConfig { orphan_timeout: ms(3_600_000), ..plain() });
     b.gets(seg(FIN_ACK, 1, 1));
     b.sends(ACK, 1, 2);
     b.close();

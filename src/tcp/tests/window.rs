@@ -195,7 +195,7 @@ fn rounding_a_scaled_window_does_not_let_the_queue_grow_for_ever() {
 /// not keep it for ever.
 #[test]
 fn an_orphan_does_not_probe_for_ever() {
-    let mut b = Bench::established_with(plain(), 0);
+    let mut b = Bench::established_with(TcpConfig { orphan_timeout: ms(3_600_000), ..plain() }, 0);
     b.write(b"pending").unwrap();
     b.silent();
     b.close();

@@ -1,6 +1,10 @@
 //! Scenarios: timed scripts in the packetdrill language, run against the sans-IO core under a virtual clock. No device, no root, no
 //! sleeping; the same verdict every time.
 //!
-//! [`script`] is a script as a value.
+//! Text becomes a value in [`preprocess`], [`lexer`] and [`parse`]; [`script`] is that value.
 
+pub mod error;
+pub mod lexer;
+pub mod parse;
+pub mod preprocess;
 pub mod script;

@@ -2,8 +2,6 @@
 //!
 //! Numbers are the script's own; how they map to those on the wire is the runner's concern. Nothing here knows the stack.
 
-use std::net::IpAddr;
-
 use crate::base::time::Duration;
 
 /// A whole file.
@@ -241,6 +239,24 @@ pub enum TcpOptionSpec {
     Md5(Vec<u8>),
 }
 
+impl TcpOptionSpec {
+    /// Bytes in a header.
+    pub fn wire_len(&self) -> usize {
+        match self {
+            TcpOptionSpec::Mss(_) => 4,
+            TcpOptionSpec::WindowScale(_) => 3,
+            TcpOptionSpec::SackPermitted => 2,
+            TcpOptionSpec::Nop | TcpOptionSpec::Eol => 1,
+            TcpOptionSpec::Timestamps { .. } => 10,
+            TcpOptionSpec::Sack(edges) => 2 + 8 * edges.len(),
+            TcpOptionSpec::FastOpen(cookie) => 2 + cookie.len(),
+            // RFC 6994 §3.1: kind, length and two bytes of experiment number.
+            TcpOptionSpec::FastOpenExperimental(cookie) => 4 + cookie.len(),
+            TcpOptionSpec::Md5(digest) => 2 + digest.len(),
+        }
+    }
+}
+
 /// An ICMP message as written; names stay names because their numbers depend on the IP version.
 #[derive(Clone, Debug, PartialEq)]
 pub struct IcmpSpec {
@@ -324,8 +340,6 @@ pub enum Field {
 pub enum Definition {
     /// A number.
     Int(i64),
-    /// An address.
-    Address(IpAddr),
     /// A bare word.
     Word(String),
     /// `"text"`

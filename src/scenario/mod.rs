@@ -7,4 +7,5 @@ pub mod error;
 pub mod lexer;
 pub mod parse;
 pub mod preprocess;
+mod print;
 pub mod script;

@@ -80,6 +80,8 @@ drop_reasons! {
     TcpSynQueueFull = "tcp_syn_queue_full",
     /// The accept queue is full.
     TcpAcceptQueueFull = "tcp_accept_queue_full",
+    /// The ACK that completes a handshake, while its listener waits for data.
+    TcpDeferred = "tcp_deferred",
     /// Out-of-order data beyond what the reassembly queue holds.
     TcpReassemblyFull = "tcp_reassembly_full",
     /// Data for a connection whose reader is gone.

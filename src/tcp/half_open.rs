@@ -24,6 +24,8 @@ pub struct HalfOpen {
     pub retries: u8,
     /// The SYN came again and its SYN-ACK went out again: no round trip can be measured (Karn's rule).
     pub repeated: bool,
+    /// The ACK that completes the handshake came, but the listener waits for data (`TCP_DEFER_ACCEPT`).
+    pub acked: bool,
     iss: SeqNum,
     irs: SeqNum,
     window: u16,
@@ -46,6 +48,7 @@ impl HalfOpen {
             listener,
             retries: 0,
             repeated: false,
+            acked: false,
             iss,
             irs: syn.seq,
             window: syn.window,

@@ -14,6 +14,7 @@ use crate::wire::seq::SeqNum;
 use crate::wire::tcp::Flags;
 
 use super::close;
+use super::config::TcpConfig;
 use super::half_open::HalfOpen;
 use super::input::Verdict;
 use super::options::SocketOptions;
@@ -184,10 +185,15 @@ impl Tcp {
         let ts_offset = self.secrets.timestamp_offset(&tuple);
         let inherited = self.listeners.at(listener).map_or(&self.defaults, |listener| &listener.options);
         let options = inherited.clone();
+        let bare = segment.len() == 0;
         let mut tcb = entry.to_tcb(ts_offset, options.clone(), &env!(self, counters, now));
         let verdict = tcb.receive(&mut segment, &mut env!(self, counters, now));
         if let Some(entry) = self.half_open.at_mut(index) {
             entry.limit = tcb.ack.limit;
+            if bare && tcb.state.is_synchronized() && entry.retries < deferred(&options, &self.config) {
+                entry.acked = true;
+                return counters.drop(DropReason::TcpDeferred);
+            }
         }
         if tcb.state == State::Closed {
             self.remove_half_open(index);
@@ -252,14 +258,35 @@ impl Tcp {
         }
     }
 
-    /// The SYN-ACK was not answered in time (policy 17): again, or forgotten.
+    /// The SYN-ACK was not answered in time (policy 17): again, or forgotten. An entry whose listener waits for data is left in
+    /// peace until the last timeout of that time: the answer to that SYN-ACK is accepted, data or not.
     pub(super) fn on_half_open_timeout(&mut self, index: u32, counters: &mut Counters, now: Instant) {
+        let Some(listener) = self.half_open.at(index).map(|entry| entry.listener) else { return };
+        let deferred = deferred(&self.listener_options(listener), &self.config);
         let Some(entry) = self.half_open.at_mut(index) else { return };
-        if entry.retries >= self.config.syn_ack_retries {
+        let waits_for_data = entry.acked && entry.retries < deferred;
+        if entry.retries >= self.config.syn_ack_retries && !waits_for_data {
             return self.remove_half_open(index);
         }
-        entry.retries += 1;
+        entry.retries = entry.retries.saturating_add(1);
+        if waits_for_data && entry.retries < deferred {
+            let wait = self.config.initial_rto.saturating_mul(1 << entry.retries.min(16));
+            return self.half_open_timers.set(index, Some(now + wait));
+        }
         entry.sent_at = now;
         self.send_syn_ack(index, counters, now);
     }
+}
+
+/// `TCP_DEFER_ACCEPT` in timeouts of the SYN-ACK, as on Linux: those that end within that time, and the one after.
+fn deferred(options: &SocketOptions, config: &TcpConfig) -> u8 {
+    let Some(time) = options.defer_accept.filter(|time| !time.is_zero()) else { return 0 };
+    let (mut count, mut wait) = (1, config.initial_rto);
+    let mut period = wait;
+    while time > period && count < u8::MAX {
+        count += 1;
+        wait = (wait * 2).min(config.max_rto);
+        period = period.saturating_add(wait);
+    }
+    count
 }

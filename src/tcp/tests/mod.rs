@@ -11,6 +11,7 @@ mod giving_up;
 mod handshake;
 mod icmp;
 mod keep_alive;
+mod listen;
 mod matrix;
 mod options;
 mod reset;

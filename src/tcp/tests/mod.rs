@@ -13,6 +13,7 @@ mod icmp;
 mod keep_alive;
 mod listen;
 mod matrix;
+mod open;
 mod options;
 mod reset;
 mod retransmit;

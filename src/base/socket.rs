@@ -81,8 +81,8 @@ pub enum SocketError {
     /// `EOPNOTSUPP`: this kind of socket has no such call.
     #[error("operation not supported")]
     NotSupported,
-    /// `ENOPROTOOPT`: no such socket option.
-    #[error("no such option")]
+    /// `ENOPROTOOPT`: no such socket option, or ICMP says that the host does not speak the protocol.
+    #[error("no such option or protocol")]
     ProtocolOption,
     /// `EAFNOSUPPORT`: an address of the wrong IP version.
     #[error("address family not supported")]
@@ -120,6 +120,9 @@ pub enum SocketError {
     /// `ENETUNREACH`: no address of that IP version, or ICMP says that the network cannot be reached.
     #[error("network unreachable")]
     NetworkUnreachable,
+    /// `EPROTO`: ICMP says that a header of ours makes no sense.
+    #[error("protocol error")]
+    Protocol,
     /// `EMSGSIZE`: a datagram larger than can be sent.
     #[error("message too long")]
     MessageTooLong,
@@ -152,6 +155,7 @@ impl SocketError {
             SocketError::TimedOut => "ETIMEDOUT",
             SocketError::HostUnreachable => "EHOSTUNREACH",
             SocketError::NetworkUnreachable => "ENETUNREACH",
+            SocketError::Protocol => "EPROTO",
             SocketError::MessageTooLong => "EMSGSIZE",
             SocketError::NoBuffers => "ENOBUFS",
         }
@@ -181,6 +185,7 @@ impl From<SocketError> for io::Error {
             SocketError::TimedOut => Kind::TimedOut,
             SocketError::HostUnreachable => Kind::HostUnreachable,
             SocketError::NetworkUnreachable => Kind::NetworkUnreachable,
+            SocketError::Protocol => Kind::InvalidData,
             SocketError::MessageTooLong => Kind::InvalidInput,
             SocketError::NoBuffers => Kind::OutOfMemory,
         };

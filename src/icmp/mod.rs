@@ -54,6 +54,7 @@ impl Icmp {
         datagram: Datagram,
         ip: &mut Ip,
         counters: &mut Counters,
+        now: Instant,
     ) -> Option<(u8, IcmpError)> {
         let header = datagram.header;
         let message = Message::parse(header.src, datagram.payload());
@@ -72,7 +73,9 @@ impl Icmp {
                 self.pings.reply(&header, id, seq, datagram.slice(body), counters);
                 None
             }
-            Message::Error(kind) => self.receive_error(kind, datagram.payload().get(body)?, ip, counters),
+            Message::Error(kind) => {
+                self.receive_error(kind, datagram.payload().get(body)?, ip, counters, now)
+            }
             Message::Other { .. } => {
                 counters.drop(DropReason::IcmpIgnored);
                 None
@@ -110,8 +113,9 @@ impl Icmp {
         &mut self,
         kind: ErrorKind,
         quote: &[u8],
-        ip: &Ip,
+        ip: &mut Ip,
         counters: &mut Counters,
+        now: Instant,
     ) -> Option<(u8, IcmpError)> {
         let quoted = Quoted::parse(quote).filter(|quoted| ip.addresses().is_local(quoted.src));
         let Some(quoted) = quoted else {
@@ -123,7 +127,10 @@ impl Icmp {
         }
         match Message::parse(quoted.src, &quoted.upper) {
             Some(Message::EchoRequest { id, .. }) if is_icmp(&quoted) => {
-                self.pings.error(id, quoted.dst, kind, counters);
+                let is_ours = self.pings.error(id, quoted.dst, kind, counters);
+                if let (true, ErrorKind::PacketTooBig { mtu }) = (is_ours, kind) {
+                    ip.paths().lower_for_datagrams(quoted.dst, mtu, now);
+                }
             }
             _ => counters.drop(DropReason::IcmpIgnored),
         }

@@ -156,11 +156,12 @@ impl Pings {
     }
 
     /// An error about a request to `dst` with this identifier.
-    pub(super) fn error(&mut self, id: u16, dst: IpAddr, kind: ErrorKind, counters: &mut Counters) {
-        self.push(id, dst, PingEvent::Error { to: dst, kind }, counters);
+    pub(super) fn error(&mut self, id: u16, dst: IpAddr, kind: ErrorKind, counters: &mut Counters) -> bool {
+        self.push(id, dst, PingEvent::Error { to: dst, kind }, counters)
     }
 
-    fn push(&mut self, id: u16, peer: IpAddr, event: PingEvent, counters: &mut Counters) {
+    /// False if no socket is there for it.
+    fn push(&mut self, id: u16, peer: IpAddr, event: PingEvent, counters: &mut Counters) -> bool {
         let socket = self.ids.get(&id).and_then(|&id| Some((id, self.sockets.get_mut(id.0)?)));
         match socket.filter(|(_, ping)| ping.dst == peer && ping.queue.len() < MAX_REPLIES) {
             Some((id, ping)) => {
@@ -168,8 +169,12 @@ impl Pings {
                     self.events.push_back(id);
                 }
                 ping.queue.push_back(event);
+                true
             }
-            None => counters.drop(DropReason::IcmpIgnored),
+            None => {
+                counters.drop(DropReason::IcmpIgnored);
+                false
+            }
         }
     }
 }

@@ -32,7 +32,8 @@ impl Host {
         for bytes in packets {
             match self.ip.receive(Packet::from_slice(bytes), &mut self.counters, self.now) {
                 Input::Datagram(datagram) => {
-                    told = told.or(self.icmp.receive(datagram, &mut self.ip, &mut self.counters));
+                    let heard = self.icmp.receive(datagram, &mut self.ip, &mut self.counters, self.now);
+                    told = told.or(heard);
                 }
                 Input::Refused(about, kind) => {
                     self.icmp.send_error(&about, kind, &mut self.ip, &mut self.counters, self.now);

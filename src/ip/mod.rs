@@ -1,9 +1,10 @@
 //! The network layer: what arrives is checked and put together ([`input`], [`reassembly`]), what leaves gets its header and is
-//! cut to the MTU ([`output`]). It knows no upper layer but by number.
+//! cut to the path's MTU ([`output`], [`path_mtu`]). It knows no upper layer but by number.
 
 pub mod addresses;
 pub mod input;
 pub mod output;
+pub mod path_mtu;
 pub mod reassembly;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -22,6 +23,7 @@ use crate::wire::ip::IpHeader;
 use crate::wire::packet::{Frame, Packet};
 use addresses::{Addresses, ConfigError};
 use output::Output;
+use path_mtu::PathMtus;
 use reassembly::Reassembly;
 
 /// A whole datagram addressed to this stack: checked, reassembled if it came in fragments.
@@ -98,6 +100,11 @@ impl Ip {
     /// The queue towards the device.
     pub fn output(&mut self) -> &mut Output {
         &mut self.output
+    }
+
+    /// What paths carry.
+    pub fn paths(&mut self) -> &mut PathMtus {
+        self.output.paths()
     }
 
     /// What the device below can do.

@@ -1,5 +1,5 @@
-//! The output side of IP: headers in front of transport packets, fragments where a datagram exceeds the MTU (RFC 791 §3.2,
-//! RFC 8200 §4.5), and the bounded queue of frames that wait for the device. TCP builds its frames with [`frame`] and keeps
+//! The output side of IP: headers in front of transport packets, fragments where a datagram exceeds the path's MTU (RFC 791
+//! §3.2, RFC 8200 §4.5), and the bounded queue of frames that wait for the device. TCP builds its frames with [`frame`] and keeps
 //! them itself; it never fragments.
 
 use smallvec::SmallVec;
@@ -11,9 +11,11 @@ use crate::base::buffer::Slice;
 use crate::base::counters::{Counters, DropReason};
 use crate::base::hash::HashKey;
 use crate::base::rng::Rng;
+use crate::wire::checksum::Sum;
 use crate::wire::ip::{FRAGMENT_HEADER, Fragment, IpHeader};
 use crate::wire::packet::{Frame, Offload};
 
+use super::path_mtu::PathMtus;
 pub use crate::wire::ip::{MAX_PACKET, header_len};
 
 /// Memory of the output queue in bytes: frames and the chunks under their payload. Some sixty echo replies of 60,000 bytes fit.
@@ -22,6 +24,9 @@ pub const MAX_QUEUE: usize = 4 << 20;
 pub const HOP_LIMIT: u8 = 64;
 /// Counters of identifications; destinations share them by a keyed hash.
 const ID_BUCKETS: usize = 1_024;
+/// Where the flags of the IPv4 header stand, and DF among them.
+const FLAGS: usize = 6;
+const DONT_FRAGMENT: u8 = 0x40;
 
 /// A frame that is one IP packet, never to be fragmented: IPv4 carries DF and identification 0 (RFC 6864 §4.1, atomic
 /// datagrams; hostile case P13). The transport header's checksum is the caller's business.
@@ -33,6 +38,25 @@ pub fn frame(header: &IpHeader, transport: &[u8], payload: SmallVec<[Slice; 4]>,
     frame.push_header(transport);
     frame.payload = payload;
     frame
+}
+
+/// Lets routers fragment an IPv4 frame: DF is cleared. It has no identification until [`Output::identify`]. An IPv6 frame stays
+/// as it is: only its sender could fragment it.
+pub fn allow_fragments(frame: &mut Frame) {
+    if let Some(header) = ipv4_header(frame) {
+        header[FLAGS] &= !DONT_FRAGMENT;
+        fill_checksum(header);
+    }
+}
+
+fn ipv4_header(frame: &mut Frame) -> Option<&mut [u8; 20]> {
+    frame.headers_mut().first_chunk_mut().filter(|header| header[0] == 0x45)
+}
+
+fn fill_checksum(header: &mut [u8; 20]) {
+    header[10..12].fill(0);
+    let sum = Sum::new().add(header).checksum();
+    header[10..12].copy_from_slice(&sum.to_be_bytes());
 }
 
 /// Why a datagram could not be queued.
@@ -54,7 +78,7 @@ struct Queued {
 /// What waits for the device: everything but TCP.
 #[derive(Debug)]
 pub struct Output {
-    mtu: usize,
+    paths: PathMtus,
     queue: VecDeque<Queued>,
     charged: usize,
     ids: Identifications,
@@ -63,17 +87,39 @@ pub struct Output {
 impl Output {
     /// An empty queue in front of a device of this MTU.
     pub fn new(mtu: usize, rng: &mut Rng) -> Self {
-        Output { mtu, queue: VecDeque::new(), charged: 0, ids: Identifications::new(rng) }
+        let paths = PathMtus::new(mtu, rng);
+        Output { paths, queue: VecDeque::new(), charged: 0, ids: Identifications::new(rng) }
     }
 
-    /// The largest IP packet that the device takes.
-    pub fn mtu(&self) -> usize {
-        self.mtu
+    /// What paths carry.
+    pub fn paths(&mut self) -> &mut PathMtus {
+        &mut self.paths
     }
 
     /// True if `len` bytes above the IP header go out in one piece.
     pub fn fits(&self, dst: IpAddr, len: usize) -> bool {
-        header_len(dst) + len <= self.mtu
+        header_len(dst) + len <= self.mtu_to(dst)
+    }
+
+    fn mtu_to(&self, dst: IpAddr) -> usize {
+        usize::from(self.paths.for_datagrams(dst).mtu)
+    }
+
+    /// Gives an IPv4 frame that routers may fragment its identification; the wire packets of a super-segment are numbered from
+    /// it on (RFC 6864 §4.2). Atomic datagrams keep their zero.
+    pub fn identify(&mut self, frame: &mut Frame) {
+        let packets = match frame.offload {
+            Offload::Tcp { mss, .. } => frame.payload_len().div_ceil(usize::from(mss).max(1)),
+            _ => 1,
+        };
+        let Some(header) = ipv4_header(frame).filter(|header| header[FLAGS] & DONT_FRAGMENT == 0) else {
+            return;
+        };
+        let [src, dst] =
+            [12, 16].map(|at| IpAddr::from([header[at], header[at + 1], header[at + 2], header[at + 3]]));
+        let id = self.ids.take(src, dst, header[9], packets as u32) as u16;
+        header[4..6].copy_from_slice(&id.to_be_bytes());
+        fill_checksum(header);
     }
 
     /// Queues a datagram, as a whole or in fragments. The fragments share the payload's chunk; its checksum must be complete
@@ -96,7 +142,12 @@ impl Output {
         }
         let chunk = payload.capacity();
         if self.fits(header.dst, len) {
-            self.push(frame(header, transport, SmallVec::from_iter([payload]), offload));
+            let mut whole = frame(header, transport, SmallVec::from_iter([payload]), offload);
+            if self.paths.for_datagrams(header.dst).may_fragment {
+                allow_fragments(&mut whole);
+                self.identify(&mut whole);
+            }
+            self.push(whole);
         } else {
             self.push_fragments(header, transport, &payload, counters);
         }
@@ -139,7 +190,7 @@ impl Output {
         payload: &Slice,
         counters: &mut Counters,
     ) {
-        let id = self.ids.next(header.src, header.dst, header.protocol);
+        let id = self.ids.take(header.src, header.dst, header.protocol, 1);
         let (head, total) = (transport.len(), transport.len() + payload.len());
         let step = self.max_fragment(header.dst);
         for start in (0..total).step_by(step) {
@@ -157,7 +208,7 @@ impl Output {
     /// Payload bytes of every fragment but the last: a multiple of eight.
     fn max_fragment(&self, dst: IpAddr) -> usize {
         let extension = if dst.is_ipv6() { FRAGMENT_HEADER } else { 0 };
-        (self.mtu.saturating_sub(header_len(dst) + extension) & !7).max(8)
+        (self.mtu_to(dst).saturating_sub(header_len(dst) + extension) & !7).max(8)
     }
 }
 
@@ -184,11 +235,13 @@ impl Identifications {
         Identifications { key: HashKey::new(rng), counters: (0..ID_BUCKETS).map(|_| rng.u32()).collect() }
     }
 
-    fn next(&mut self, src: IpAddr, dst: IpAddr, protocol: u8) -> u32 {
+    /// The first of `count` identifications in a row.
+    fn take(&mut self, src: IpAddr, dst: IpAddr, protocol: u8, count: u32) -> u32 {
         let hash = self.key.secret_hash(&(src, dst, protocol));
         let counter = &mut self.counters[(hash >> 32) as usize % ID_BUCKETS];
-        *counter = counter.wrapping_add(1);
-        (hash as u32).wrapping_add(*counter)
+        let first = counter.wrapping_add(1);
+        *counter = counter.wrapping_add(count);
+        (hash as u32).wrapping_add(first)
     }
 }
 
@@ -197,6 +250,7 @@ mod tests {
     use super::*;
     use crate::base::buffer::Buffer;
     use crate::base::rng::Rng;
+    use crate::base::time::Instant;
     use crate::wire::ip::{IpPacket, protocol};
     use proptest::prelude::*;
 
@@ -284,12 +338,62 @@ mod tests {
         assert_eq!(&atomic[4..8], &[0, 0, 0x40, 0]);
         let mut ids = Identifications::new(&mut Rng::from_u64(3));
         let dsts: Vec<IpAddr> = (0..100).map(|i| IpAddr::from([10, 0, 1, i])).collect();
-        let mut seen: Vec<_> = dsts.iter().map(|&dst| ids.next(dsts[0], dst, 17) as u16).collect();
+        let mut seen: Vec<_> = dsts.iter().map(|&dst| ids.take(dsts[0], dst, 17, 1) as u16).collect();
         assert!(seen.windows(2).filter(|w| w[1].wrapping_sub(w[0]) < 16).count() < 5, "no common counter");
         seen.sort_unstable();
         seen.dedup();
         assert!(seen.len() > 95);
-        let (a, b) = (ids.next(dsts[0], dsts[1], 17), ids.next(dsts[0], dsts[1], 17));
+        let (a, b) = (ids.take(dsts[0], dsts[1], 17, 1), ids.take(dsts[0], dsts[1], 17, 1));
         assert_ne!(a, b, "RFC 6864 §4.3: no repetition within a datagram's lifetime");
+    }
+
+    /// RFC 1191 §6.5, RFC 8201 §5.2: datagrams are cut to what their path carries, those to others are not.
+    #[test]
+    fn datagrams_are_fragmented_to_the_path_mtu() {
+        for (v6, told, longest) in [(false, 1_000, 996), (true, 1_400, 1_400)] {
+            let mut output = output(1_500);
+            let payload = Slice::from(Buffer::copy_of(&[0; 1_440]));
+            assert!(output.paths().lower_for_datagrams(header(v6).dst, told, Instant::ZERO));
+            assert!(!output.fits(header(v6).dst, 1_440) && output.fits(header(v6).src, 1_440));
+            output.send(&header(v6), &[], payload, Offload::None, &mut Counters::default()).unwrap();
+            let lens: Vec<_> = std::iter::from_fn(|| output.pop()).map(|frame| frame.len()).collect();
+            assert!(lens.len() == 2 && lens[0] <= longest && lens[0] > longest - 8, "{lens:?}");
+        }
+    }
+
+    /// RFC 6864 §4.2, hostile case P13: without DF every wire packet has its own identification, unpredictable; the header's
+    /// checksum holds.
+    #[test]
+    fn a_frame_that_may_be_fragmented_is_numbered() {
+        let mut output = output(1_500);
+        let mut id_of = |payload: usize, mss: u16| {
+            let payload = SmallVec::from_iter([Slice::from(Buffer::copy_of(&vec![0; payload]))]);
+            let mut frame = frame(&header(false), &[0; 20], payload, Offload::Tcp { mss, start: 20 });
+            output.identify(&mut frame);
+            assert_eq!(frame.headers()[4..8], [0, 0, 0x40, 0], "an atomic datagram has none");
+            allow_fragments(&mut frame);
+            output.identify(&mut frame);
+            assert!(IpPacket::parse(&frame.to_vec()).is_ok() && frame.headers()[6] == 0);
+            u16::from_be_bytes([frame.headers()[4], frame.headers()[5]])
+        };
+        let ids = [id_of(3_000, 1_000), id_of(1, 1_000), id_of(2, 1_000)];
+        assert_eq!((ids[1].wrapping_sub(ids[0]), ids[2].wrapping_sub(ids[1])), (3, 1));
+        let mut v6 = frame(&header(true), &[0; 20], SmallVec::new(), Offload::None);
+        let before = v6.to_vec();
+        allow_fragments(&mut v6);
+        output.identify(&mut v6);
+        assert_eq!(v6.to_vec(), before);
+    }
+
+    /// Below the floor of 552 bytes routers have to fragment: DF goes.
+    #[test]
+    fn datagrams_on_a_path_below_the_floor_go_without_df() {
+        let mut output = output(1_500);
+        let dst = header(false).dst;
+        output.paths().lower_for_datagrams(dst, 296, Instant::ZERO);
+        let mut counters = Counters::default();
+        output.send(&header(false), &[0; 8], Slice::default(), Offload::None, &mut counters).unwrap();
+        let packet = output.pop().unwrap().to_vec();
+        assert!(packet[6] & DONT_FRAGMENT == 0 && packet[4..6] != [0, 0]);
     }
 }

@@ -129,6 +129,7 @@ impl Stack {
 
     /// The next frame to send: a wire packet, or up to 64 KiB of one flow where the device can segment.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Frame> {
+        self.ip.paths().expire(now);
         let frame = match self.ip.poll_transmit() {
             Some(frame) => {
                 if self.ip.output().is_relaxed() {
@@ -136,7 +137,7 @@ impl Stack {
                 }
                 frame
             }
-            None => self.tcp.poll_transmit(&mut self.counters, now)?,
+            None => self.tcp.poll_transmit(&mut self.ip, &mut self.counters, now)?,
         };
         self.counters.ip_out += 1;
         Some(frame)
@@ -171,9 +172,11 @@ impl Stack {
                     self.send_error(&unheard, ErrorKind::PortUnreachable, now);
                 }
             }
-            _ => match self.icmp.receive(datagram, &mut self.ip, &mut self.counters) {
-                Some((protocol::TCP, error)) => self.tcp.icmp_error(error, &mut self.counters, now),
-                Some((_, error)) => self.udp.icmp_error(error, &mut self.counters),
+            _ => match self.icmp.receive(datagram, &mut self.ip, &mut self.counters, now) {
+                Some((protocol::TCP, error)) => {
+                    self.tcp.icmp_error(error, &mut self.ip, &mut self.counters, now)
+                }
+                Some((_, error)) => self.udp.icmp_error(error, &mut self.ip, &mut self.counters, now),
                 None => {}
             },
         }

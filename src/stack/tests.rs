@@ -116,6 +116,59 @@ fn a_closed_udp_port_refuses_the_connected_sender() {
     }
 }
 
+/// A message from a router that `quoted` is too big.
+fn too_big(quoted: &[u8], mtu: u32) -> Packet {
+    let about = IpPacket::parse_quoted(quoted).unwrap().header;
+    let (router, number) = match about.src.is_ipv4() {
+        true => (addr("10.77.0.9"), protocol::ICMP),
+        false => (addr("fd77::9"), protocol::ICMPV6),
+    };
+    let header = IpHeader { src: router, dst: about.src, protocol: number, hop_limit: 64, traffic_class: 0 };
+    let message = icmp(&header, &Message::Error(ErrorKind::PacketTooBig { mtu }), &quoted[..60]);
+    Packet::from_slice(&packet(&header, &message))
+}
+
+/// RFC 1191 §6.5, RFC 8201 §5.2; hostile case T9: what is told about a socket's datagram cuts later ones, what is told about a
+/// stranger's does not.
+#[test]
+fn a_too_big_datagram_is_fragmented_the_next_time() {
+    for v6 in [false, true] {
+        let mut stack = stack(&["10.77.0.2", "fd77::2"], 1);
+        let (id, to) = (stack.udp_bind(at("[::]:7")).unwrap(), SocketAddr::new(ends(v6).0, 9));
+        let send = |stack: &mut Stack| {
+            stack.udp_send_to(id, &[5; 1_400], to).unwrap();
+            drain(stack, Instant::ZERO)
+        };
+        let sent = send(&mut stack);
+        let ip_len = if v6 { 40 } else { 20 };
+        let mut forged = sent[0].bytes().to_vec();
+        forged[ip_len + 1] = 8;
+        stack.receive(too_big(&forged, 1_300), Instant::ZERO);
+        assert_eq!((send(&mut stack).len(), stack.counters().dropped(DropReason::IcmpIgnored)), (1, 1));
+        stack.receive(too_big(sent[0].bytes(), 1_300), Instant::ZERO);
+        assert_eq!((send(&mut stack).len(), stack.counters().fragments_out), (2, 2));
+        assert_eq!(stack.udp().take_error(id), None, "it passes by itself");
+        drain(&mut stack, Instant::from_millis(600_000));
+        assert_eq!(send(&mut stack).len(), 1, "ten minutes later");
+    }
+}
+
+/// The same for echo requests, whose socket is told besides.
+#[test]
+fn a_too_big_echo_request_is_fragmented_the_next_time() {
+    for v6 in [false, true] {
+        let mut stack = stack(&["10.77.0.2", "fd77::2"], 1);
+        let id = stack.ping_open(ends(v6).0).unwrap();
+        stack.ping_send(id, 1, &[5; 1_400]).unwrap();
+        let sent = drain(&mut stack, Instant::ZERO);
+        stack.receive(too_big(sent[0].bytes(), 1_300), Instant::ZERO);
+        let told = ErrorKind::PacketTooBig { mtu: 1_300 };
+        assert!(matches!(stack.pings().recv(id), Ok(PingEvent::Error { kind, .. }) if kind == told));
+        stack.ping_send(id, 2, &[5; 1_400]).unwrap();
+        assert_eq!(drain(&mut stack, Instant::ZERO).len(), 2);
+    }
+}
+
 /// RFC 792, RFC 4443 §3.3: a datagram that stays incomplete is told of after sixty seconds, and no timer is left.
 #[test]
 fn an_incomplete_datagram_is_told_of_in_time() {

@@ -79,6 +79,9 @@ pub struct TcpConfig {
     pub max_time_wait: usize,
     /// Nagle's algorithm, in Minshall's variant (SHLD-7).
     pub nagle: bool,
+    /// When full segments time out again and again, smaller ones are tried: a router may drop them and its ICMP messages be lost
+    /// (RFC 4821 §7.7).
+    pub black_hole_detection: bool,
     /// Half-open connections a listener holds.
     pub syn_queue: usize,
     /// When SYN cookies are used.
@@ -130,6 +133,7 @@ impl Default for TcpConfig {
             max_time_wait: 131_072,
             rfc1337: true,
             nagle: true,
+            black_hole_detection: true,
             syn_queue: 4_096,
             syn_cookies: SynCookies::WhenFull,
             secret_rotation: Duration::from_secs(60),

@@ -14,7 +14,7 @@ use super::options::SocketOptions;
 use super::segment::FourTuple;
 
 /// A frame of one segment, or of a super-segment where the payload exceeds `mss` (the device can then segment). DSCP and hop
-/// limit are the socket's (MUST-48, MUST-49).
+/// limit are the socket's (MUST-48, MUST-49), and DF is set where path MTUs are discovered (RFC 1191 §3).
 pub fn build(
     tuple: &FourTuple,
     header: &TcpHeader,
@@ -43,5 +43,9 @@ pub fn build(
         (Offload::None, sum.checksum())
     };
     bytes[CHECKSUM_OFFSET..CHECKSUM_OFFSET + 2].copy_from_slice(&checksum.to_be_bytes());
-    output::frame(&ip, &bytes, payload, offload)
+    let mut frame = output::frame(&ip, &bytes, payload, offload);
+    if !options.path_mtu_discovery {
+        output::allow_fragments(&mut frame);
+    }
+    frame
 }

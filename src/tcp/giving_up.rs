@@ -57,6 +57,7 @@ impl Tcb {
             return self.give_up();
         }
         self.count_retry(env);
+        self.suspect_black_hole(env);
         self.on_retransmission_timeout(env);
     }
 

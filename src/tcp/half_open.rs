@@ -95,6 +95,11 @@ impl HalfOpen {
         self.repeated = true;
     }
 
+    /// True if `seq` is the number of this entry's SYN-ACK.
+    pub fn is_syn_ack(&self, seq: SeqNum) -> bool {
+        seq == self.iss
+    }
+
     /// True if `segment` is this entry's SYN come again.
     pub fn is_repeated_syn(&self, segment: &Segment) -> bool {
         segment.has(Flags::SYN) && !segment.has(Flags::ACK) && segment.seq() == self.irs

@@ -214,6 +214,8 @@ impl Tcb {
         if self.orphan {
             self.arm_orphan(env);
         }
+        self.soft_error = None;
+        self.note_delivered(&acked, env.now);
         self.measure(acked, segment.header.options.timestamps.map(|ts| ts.ecr), env.now);
         self.on_new_ack(bytes, flight, env);
         self.arm_retransmit(env);

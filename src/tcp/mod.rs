@@ -17,6 +17,7 @@ mod info;
 mod input;
 mod isn;
 mod listener;
+mod mtu;
 pub mod options;
 mod output;
 mod probe;
@@ -46,7 +47,8 @@ use crate::base::table::Table;
 use crate::base::time::Instant;
 use crate::base::timers::TimerQueue;
 use crate::device::Capabilities;
-use crate::ip::Datagram;
+use crate::ip::path_mtu::PathMtus;
+use crate::ip::{Datagram, Ip, output as ip_output};
 use crate::wire::ip::Endpoint;
 use crate::wire::packet::Frame;
 use crate::wire::tcp::{Flags, TcpHeader};
@@ -346,15 +348,25 @@ impl Tcp {
     }
 
     /// The next frame to send: replies first, then the connections in turns of [`RUN`] frames.
-    pub fn poll_transmit(&mut self, counters: &mut Counters, now: Instant) -> Option<Frame> {
+    pub fn poll_transmit(&mut self, ip: &mut Ip, counters: &mut Counters, now: Instant) -> Option<Frame> {
+        let mut frame = self.next_frame(ip.paths(), counters, now)?;
+        ip.output().identify(&mut frame);
+        Some(frame)
+    }
+
+    fn next_frame(&mut self, paths: &PathMtus, counters: &mut Counters, now: Instant) -> Option<Frame> {
         if let Some(frame) = self.replies.pop_front() {
             return Some(frame);
         }
         while let Some(&index) = self.ready.front() {
-            let frame = self
-                .connections
-                .at_mut(index)
-                .and_then(|tcb| tcb.poll_transmit(&mut env!(self, counters, now)));
+            let frame = self.connections.at_mut(index).and_then(|tcb| {
+                tcb.follow_path(paths, &env!(self, counters, now));
+                let mut frame = tcb.poll_transmit(&mut env!(self, counters, now))?;
+                if tcb.path.may_fragment() {
+                    ip_output::allow_fragments(&mut frame);
+                }
+                Some(frame)
+            });
             if frame.is_none() {
                 self.ready.pop_front();
                 self.run = 0;

@@ -85,7 +85,7 @@ impl Tcb {
             return None;
         }
         let max = max.min(self.super_segment(env));
-        let (start, end) = self.sent.retransmit(max, env.now)?;
+        let (start, end) = self.sent.retransmit(max, self.full_segment(), env.now)?;
         env.counters.tcp_retransmits += 1;
         if self.deadlines.get(Timer::Retransmit).is_none() {
             self.arm_retransmit(env);
@@ -124,7 +124,7 @@ impl Tcb {
         if len % self.full_segment() != 0 {
             self.snd.small = end;
         }
-        self.sent.push(start, end, env.now);
+        self.sent.push(start, end, self.full_segment(), env.now);
         if self.deadlines.get(Timer::Retransmit).is_none() {
             self.arm_retransmit(env);
         }

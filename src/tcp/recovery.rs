@@ -41,6 +41,11 @@ impl Recovery {
         Recovery { phase: Phase::Open, recover: iss, dup_acks: 0, departed: 0 }
     }
 
+    /// Some of what was sent before `nxt` is sent again for another reason than loss: duplicates that it causes mean nothing.
+    pub fn repeat(&mut self, nxt: SeqNum) {
+        *self = Recovery { phase: Phase::Loss, recover: nxt, dup_acks: 0, departed: 0 };
+    }
+
     /// Nothing lost, and nothing sent before `una` matters.
     pub fn restart(&mut self, una: SeqNum) {
         *self = Recovery::new(una);

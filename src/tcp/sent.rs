@@ -19,6 +19,8 @@ pub struct Record {
     pub retransmitted: bool,
     /// It counts as lost and waits to be sent again.
     pub lost: bool,
+    /// Sequence numbers of the largest segment in it: the MSS it was cut to, or all of it.
+    pub segment: u16,
 }
 
 impl Record {
@@ -36,6 +38,8 @@ pub struct Acked {
     pub sent_at: Option<Instant>,
     /// When the first record among them that was sent more than once was sent the last time.
     pub retransmitted_at: Option<Instant>,
+    /// The largest segment of that youngest record.
+    pub segment: u16,
 }
 
 /// The records in order of sequence numbers, without gaps.
@@ -46,9 +50,23 @@ pub struct SentQueue {
 }
 
 impl SentQueue {
-    /// Notes a new transmission at the end.
-    pub fn push(&mut self, start: SeqNum, end: SeqNum, now: Instant) {
-        self.records.push_back(Record { start, end, sent_at: now, retransmitted: false, lost: false });
+    /// Notes a new transmission at the end, in segments of `mss`.
+    pub fn push(&mut self, start: SeqNum, end: SeqNum, mss: u32, now: Instant) {
+        let segment = largest(end.since(start), mss);
+        self.records.push_back(Record {
+            start,
+            end,
+            sent_at: now,
+            retransmitted: false,
+            lost: false,
+            segment,
+        });
+    }
+
+    /// The record that `seq` is in.
+    pub fn find(&self, seq: SeqNum) -> Option<&Record> {
+        let index = self.records.partition_point(|record| record.end.at_or_before(seq));
+        self.records.get(index).filter(|record| record.start.at_or_before(seq))
     }
 
     /// True if nothing is under way.
@@ -78,6 +96,7 @@ impl SentQueue {
                 acked.retransmitted_at.get_or_insert(record.sent_at);
             } else {
                 acked.sent_at = Some(record.sent_at);
+                acked.segment = record.segment;
             }
             record.start = end;
             if record.len() > 0 {
@@ -112,8 +131,22 @@ impl SentQueue {
         }
     }
 
-    /// Takes the first lost range, at most `max` sequence numbers of it, notes that it is sent again now, and returns it.
-    pub fn retransmit(&mut self, max: u32, now: Instant) -> Option<(SeqNum, SeqNum)> {
+    /// Marks lost what left in segments larger than `mss`; true if there was any.
+    pub fn mark_larger(&mut self, mss: u16) -> bool {
+        let mut any = false;
+        for record in self.records.iter_mut().filter(|record| record.segment > mss) {
+            any = true;
+            if !record.lost {
+                record.lost = true;
+                self.lost += record.len();
+            }
+        }
+        any
+    }
+
+    /// Takes the first lost range, at most `max` sequence numbers of it, notes that it is sent again now in segments of `mss`,
+    /// and returns it.
+    pub fn retransmit(&mut self, max: u32, mss: u32, now: Instant) -> Option<(SeqNum, SeqNum)> {
         if self.lost == 0 {
             return None;
         }
@@ -123,6 +156,7 @@ impl SentQueue {
         record.lost = false;
         record.retransmitted = true;
         record.sent_at = now;
+        record.segment = largest(record.len(), mss);
         self.lost -= record.len();
         Some((record.start, record.end))
     }
@@ -145,6 +179,10 @@ impl SentQueue {
     }
 }
 
+fn largest(len: u32, mss: u32) -> u16 {
+    len.min(mss).min(u32::from(u16::MAX)) as u16
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,7 +193,7 @@ mod tests {
         let mut queue = SentQueue::default();
         let mut seq = SeqNum(u32::MAX - 5);
         for (i, &len) in lens.iter().enumerate() {
-            queue.push(seq, seq + len, T(i as u64));
+            queue.push(seq, seq + len, 1_000, T(i as u64));
             seq += len;
         }
         queue
@@ -168,12 +206,12 @@ mod tests {
         let mut queue = queue(&[10, 10, 10]);
         assert_eq!(
             queue.acknowledge(START + 15),
-            Acked { len: 15, sent_at: Some(T(1)), retransmitted_at: None }
+            Acked { len: 15, sent_at: Some(T(1)), retransmitted_at: None, segment: 10 }
         );
         assert_eq!(queue.acknowledge(START + 15), Acked::default());
         assert_eq!(
             queue.acknowledge(START + 30),
-            Acked { len: 15, sent_at: Some(T(2)), retransmitted_at: None }
+            Acked { len: 15, sent_at: Some(T(2)), retransmitted_at: None, segment: 10 }
         );
         assert!(queue.is_empty());
     }
@@ -183,14 +221,14 @@ mod tests {
     fn a_retransmitted_range_gives_no_round_trip_sample() {
         let mut queue = queue(&[10, 10]);
         queue.mark_first_lost(10);
-        assert_eq!(queue.retransmit(100, T(9)), Some((START, START + 10)));
+        assert_eq!(queue.retransmit(100, 1_000, T(9)), Some((START, START + 10)));
         assert_eq!(
             queue.acknowledge(START + 10),
-            Acked { len: 10, sent_at: None, retransmitted_at: Some(T(9)) }
+            Acked { len: 10, sent_at: None, retransmitted_at: Some(T(9)), segment: 0 }
         );
         assert_eq!(
             queue.acknowledge(START + 20),
-            Acked { len: 10, sent_at: Some(T(1)), retransmitted_at: None }
+            Acked { len: 10, sent_at: Some(T(1)), retransmitted_at: None, segment: 10 }
         );
     }
 
@@ -199,12 +237,12 @@ mod tests {
         let mut queue = queue(&[10, 10]);
         queue.mark_all_lost();
         assert_eq!(queue.lost(), 20);
-        assert_eq!(queue.retransmit(6, T(5)), Some((START, START + 6)));
+        assert_eq!(queue.retransmit(6, 1_000, T(5)), Some((START, START + 6)));
         assert_eq!(queue.lost(), 14);
-        assert_eq!(queue.retransmit(6, T(5)), Some((START + 6, START + 10)));
+        assert_eq!(queue.retransmit(6, 1_000, T(5)), Some((START + 6, START + 10)));
         assert_eq!(queue.acknowledge(START + 12).len, 12);
         assert_eq!(queue.lost(), 8);
-        assert_eq!(queue.retransmit(100, T(5)), Some((START + 12, START + 20)));
-        assert_eq!(queue.retransmit(100, T(5)), None);
+        assert_eq!(queue.retransmit(100, 1_000, T(5)), Some((START + 12, START + 20)));
+        assert_eq!(queue.retransmit(100, 1_000, T(5)), None);
     }
 }

@@ -14,6 +14,7 @@ use super::ack::AckState;
 use super::config::TcpConfig;
 use super::congestion::Congestion;
 use super::giving_up::NEVER;
+use super::mtu::PathState;
 use super::options::SocketOptions;
 use super::reassembly::Reassembly;
 use super::receive::ReceiveQueue;
@@ -85,7 +86,7 @@ impl ReceiveSequence {
 /// What was agreed in the handshake.
 #[derive(Clone, Debug, Default)]
 pub struct Agreed {
-    /// The effective send MSS: payload bytes of a full segment, options taken off.
+    /// The send MSS as far as the peer limits it: payload bytes of a full segment, options taken off.
     pub mss: u16,
     /// The MSS this side announced.
     pub advertised_mss: u16,
@@ -177,6 +178,8 @@ pub struct Tcb {
     pub congestion: Congestion,
     /// Loss recovery.
     pub recovery: Recovery,
+    /// What the path carries.
+    pub path: PathState,
     /// What is owed to the peer.
     pub ack: AckState,
     /// Timers.
@@ -243,6 +246,7 @@ impl Tcb {
             ts: TimestampState { offset: ts_offset, ..TimestampState::default() },
             rtt: RttEstimator::default(),
             recovery: Recovery::new(iss),
+            path: PathState::default(),
             deadlines: Deadlines::default(),
             send_queue: SendQueue::default(),
             sent: SentQueue::default(),
@@ -285,13 +289,17 @@ impl Tcb {
         }
         let options = if self.agreed.timestamps { TIMESTAMP_LEN } else { 0 };
         self.agreed.mss = send_mss(offered.mss, self.tuple.remote.addr, self.agreed.advertised_mss, options);
-        let initial = config.initial_window * u32::from(self.agreed.mss);
-        self.congestion = Congestion::new(self.options.congestion, initial);
+        self.begin_congestion(config);
     }
 
-    /// The effective send MSS (MUST-16).
+    /// Congestion control from its beginning, with the initial window.
+    pub fn begin_congestion(&mut self, config: &TcpConfig) {
+        self.congestion = Congestion::new(self.options.congestion, config.initial_window * self.mss());
+    }
+
+    /// The effective send MSS: as agreed, or less where the path carries less (MUST-16).
     pub fn mss(&self) -> u32 {
-        u32::from(self.agreed.mss)
+        u32::from(self.agreed.mss.min(self.path.mss()))
     }
 
     /// The sequence number of the first byte in the send queue.

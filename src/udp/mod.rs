@@ -14,6 +14,7 @@ use crate::base::counters::{Counters, DropReason};
 use crate::base::rng::Rng;
 use crate::base::socket::{Handle, Readiness, SocketError};
 use crate::base::table::Table;
+use crate::base::time::Instant;
 use crate::ip::output::{HOP_LIMIT, SendError, max_payload};
 use crate::ip::{Datagram, Ip};
 use crate::wire::checksum::Sum;
@@ -96,7 +97,10 @@ impl Udp {
 
     /// Hears of an ICMP error about a datagram of ours (RFC 1122 §4.1.3.3). Only a connected socket is told, and of what passes
     /// by itself (time exceeded, packet too big, parameter problem) not even that one.
-    pub fn icmp_error(&mut self, error: IcmpError, counters: &mut Counters) {
+    pub fn icmp_error(&mut self, error: IcmpError, ip: &mut Ip, counters: &mut Counters, now: Instant) {
+        if let ErrorKind::PacketTooBig { mtu } = error.kind {
+            return self.packet_too_big(&error, mtu, ip, counters, now);
+        }
         let Some(pending) = socket_error(error.kind) else {
             counters.drop(DropReason::IcmpIgnored);
             return;
@@ -109,6 +113,23 @@ impl Udp {
                 self.announce(id);
             }
             None => counters.drop(DropReason::IcmpIgnored),
+        }
+    }
+
+    /// What is sent on that path later goes in smaller fragments (RFC 8201 §5.2). Nobody resends a datagram but the application.
+    fn packet_too_big(
+        &mut self,
+        error: &IcmpError,
+        mtu: u32,
+        ip: &mut Ip,
+        counters: &mut Counters,
+        now: Instant,
+    ) {
+        let id = self.ports.find(error.local.addr, error.local.port);
+        let socket = id.and_then(|id| self.sockets.get(id.0));
+        let is_ours = socket.is_some_and(|socket| socket.hears(error.remote.into()));
+        if !(is_ours && ip.paths().lower_for_datagrams(error.remote.addr, mtu, now)) {
+            counters.drop(DropReason::IcmpIgnored);
         }
     }
 

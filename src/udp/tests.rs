@@ -64,7 +64,7 @@ impl Host {
     fn icmp_error(&mut self, id: UdpId, remote: SocketAddr, kind: ErrorKind) {
         let local = Endpoint::from(self.udp.local_addr(id).unwrap());
         let error = IcmpError { kind, local, remote: remote.into(), seq: SeqNum(0) };
-        self.udp.icmp_error(error, &mut self.counters);
+        self.udp.icmp_error(error, &mut self.ip, &mut self.counters, Instant::ZERO);
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cases;
+mod mtu;
 mod pair;
 mod seeds;
 mod show;

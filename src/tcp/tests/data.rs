@@ -115,7 +115,7 @@ fn a_short_tail_follows_full_segments_at_once() {
 fn a_device_that_segments_gets_super_segments() {
     let mut b = Bench::on(plain(), Capabilities::offload(MSS + 40)).listen(1).handshake(60_000);
     b.write(&bytes(9_500)).unwrap();
-    let frame = b.tcp.poll_transmit(&mut b.counters, b.now).unwrap();
+    let frame = b.tcp.poll_transmit(&mut b.layer, &mut b.counters, b.now).unwrap();
     assert_eq!(
         (frame.payload_len(), frame.offload),
         (9_500, crate::wire::packet::Offload::Tcp { mss: 1000, start: 20 })
@@ -136,7 +136,7 @@ fn segments_with_sack_blocks_stay_within_the_mtu() {
         b.gets(seg(ACK, 101, 1).data(b"behind a gap").window(60_000));
         b.write(&bytes(5_000)).unwrap();
         let mut sent = 0;
-        while let Some(frame) = b.tcp.poll_transmit(&mut b.counters, b.now) {
+        while let Some(frame) = b.tcp.poll_transmit(&mut b.layer, &mut b.counters, b.now) {
             sent += frame.payload_len();
             let packets = crate::device::segment::to_wire(frame.to_packet());
             assert!(packets.iter().all(|packet| packet.bytes().len() <= MSS + 40));

@@ -13,6 +13,7 @@ mod icmp;
 mod keep_alive;
 mod listen;
 mod matrix;
+mod mtu;
 mod open;
 mod options;
 mod reset;
@@ -107,6 +108,8 @@ impl std::fmt::Debug for Seg {
 /// A stack's TCP with a peer made of segments.
 struct Bench {
     tcp: Tcp,
+    /// The network layer below.
+    layer: Ip,
     counters: Counters,
     now: Instant,
     tuple: FourTuple,
@@ -115,6 +118,8 @@ struct Bench {
     listener: Option<ListenerId>,
     /// DSCP and hop limit of the last frame.
     ip: (u8, u8),
+    /// The last frame's identification, and whether it had DF.
+    fragmentation: (u16, bool),
     id: Option<TcpId>,
 }
 
@@ -142,12 +147,14 @@ impl Bench {
         };
         Bench {
             tcp: Tcp::new(config, capabilities, &mut Rng::from_u64(1)),
+            layer: Ip::new(&[(tuple.local.addr, 24)], capabilities, &mut Rng::from_u64(2)).unwrap(),
             counters: Counters::default(),
             now: Instant::from_millis(1000),
             tuple,
             iss: SeqNum(0),
             listener: None,
             ip: (0, 0),
+            fragmentation: (0, false),
             id: None,
         }
     }
@@ -241,9 +248,11 @@ impl Bench {
 
     /// What the stack sends next, if anything, in relative numbers.
     fn next(&mut self) -> Option<Seg> {
-        let frame = self.tcp.poll_transmit(&mut self.counters, self.now)?;
+        self.layer.paths().expire(self.now);
+        let frame = self.tcp.poll_transmit(&mut self.layer, &mut self.counters, self.now)?;
         let bytes = frame.to_vec();
         self.ip = (bytes[1], bytes[8]);
+        self.fragmentation = (u16::from_be_bytes([bytes[4], bytes[5]]), bytes[6] & 0x40 != 0);
         let (header, len) = TcpHeader::parse(&bytes[20..]).expect("a TCP header");
         if header.flags.has(SYN) {
             self.iss = header.seq;

@@ -1,3 +1,4 @@
+//! Runs `tidegate_fuzz::stack` and counts what is allocated; what it checks is told there.
 #![no_main]
 
 /// Counts what is allocated, so that a run can tell that the stack keeps within its limits.

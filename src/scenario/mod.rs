@@ -5,7 +5,9 @@
 
 pub mod error;
 pub mod lexer;
+pub mod options;
 pub mod parse;
 pub mod preprocess;
 mod print;
+pub mod profile;
 pub mod script;

@@ -21,6 +21,10 @@ pub enum SynCookies {
 pub struct TcpConfig {
     /// Memory of a connection's receive buffer, in bytes; half of it is window (the rest pays for overhead).
     pub receive_buffer: usize,
+    /// The size it may ever reach, which the offered window scale must serve; `None`: as it is.
+    pub receive_buffer_limit: Option<usize>,
+    /// Window of a SYN in bytes, if the buffer has room for it; `None`: as many whole segments as 16 bits can tell.
+    pub initial_receive_window: Option<u16>,
     /// Memory of a connection's send buffer, in bytes.
     pub send_buffer: usize,
     /// Offer and use timestamps (RFC 7323 §3).
@@ -104,6 +108,8 @@ impl Default for TcpConfig {
     fn default() -> Self {
         TcpConfig {
             receive_buffer: 6 << 20,
+            receive_buffer_limit: None,
+            initial_receive_window: None,
             send_buffer: 4 << 20,
             timestamps: true,
             window_scaling: true,

@@ -348,7 +348,11 @@ impl Tcb {
 
     /// The window in our SYN.
     pub fn initial_window(&self, config: &TcpConfig) -> u32 {
-        initial_window(self.receive_limit(config), self.agreed.advertised_mss)
+        let memory = self.receive_limit(config);
+        match config.initial_receive_window {
+            Some(window) => (memory / 2).min(usize::from(window)) as u32,
+            None => initial_window(memory, self.agreed.advertised_mss),
+        }
     }
 
     /// Ends the connection here and now, with an error for the application; nothing is sent.
@@ -393,7 +397,8 @@ pub fn window_shift(config: &TcpConfig, options: &SocketOptions) -> u8 {
     if !config.window_scaling {
         return 0;
     }
-    let largest = options.receive_buffer.map_or(config.receive_buffer, |fixed| fixed / 2);
+    let largest = config.receive_buffer_limit.unwrap_or(config.receive_buffer);
+    let largest = options.receive_buffer.map_or(largest, |fixed| fixed / 2);
     (largest.max(1).ilog2().saturating_sub(15) as u8).min(MAX_WINDOW_SHIFT)
 }
 
@@ -434,5 +439,7 @@ mod tests {
         assert_eq!(window_shift(&TcpConfig { receive_buffer: 6 << 20, ..config.clone() }, &options), 7);
         let fixed = SocketOptions { receive_buffer: Some(2 << 20), ..options };
         assert_eq!(window_shift(&config, &fixed), 5);
+        let growing = TcpConfig { receive_buffer: 540_000, receive_buffer_limit: Some(15_728_640), ..config };
+        assert_eq!(window_shift(&growing, &SocketOptions::default()), 8);
     }
 }

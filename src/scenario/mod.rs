@@ -4,6 +4,7 @@
 //! Text becomes a value in [`preprocess`], [`lexer`] and [`parse`]; [`script`] is that value.
 
 pub mod error;
+pub mod expression;
 pub mod lexer;
 pub mod options;
 pub mod parse;

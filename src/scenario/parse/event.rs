@@ -3,6 +3,7 @@
 use super::Parser;
 use crate::base::time::Duration;
 use crate::scenario::error::ParseError;
+use crate::scenario::expression;
 use crate::scenario::lexer::Kind;
 use crate::scenario::script::{
     Action, Call, Clock, CodeBlock, Command, Direction, Event, Script, ScriptOption, When,
@@ -116,9 +117,10 @@ impl Parser {
                 Ok(Action::Command(Command { line, text }))
             }
             Some(Kind::Code(text)) => {
-                let text = text.clone();
+                let block = CodeBlock { line, text: text.clone() };
                 self.at += 1;
-                Ok(Action::Code(CodeBlock { line, text }))
+                expression::check(&block)?;
+                Ok(Action::Code(block))
             }
             Some(Kind::Ellipsis) => {
                 self.at += 1;

@@ -1,0 +1,195 @@
+//! What a command's setting does to the configuration of TCP. It holds for connections created afterwards.
+//!
+//! A setting that asks for what the stack does anyway is taken; one that asks for what it does not have is refused with the
+//! reason, and the script is SKIP.
+
+use super::commands::Setting;
+use super::profile::Profile;
+use crate::base::time::Duration;
+use crate::tcp::config::TcpConfig;
+use crate::tcp::congestion::CongestionControl;
+
+/// Settings whose other values ask for what the stack does not have (yet): key, the value that it has, what the others need.
+const ONE_CHOICE: [(&str, &str, &str); 8] = [
+    ("tcp_dsack", "0", "D-SACK"),
+    ("tcp_ecn", "0", "ECN"),
+    ("tcp_early_retrans", "0", "tail-loss probes"),
+    ("tcp_frto", "0", "F-RTO"),
+    ("tcp_notsent_lowat", "4294967295", "a limit on unsent data"),
+    ("tcp_recovery", "0", "time-based loss detection"),
+    ("tcp_reordering", "3", "another duplicate-ACK threshold"),
+    ("tcp_slow_start_after_idle", "0", "a restart after idle"),
+];
+
+/// Settings whose value makes no difference here, or to none of what a script can see.
+const WITHOUT_EFFECT: [&str; 4] = ["tcp_fack", "tcp_min_tso_segs", "tcp_syncookies", "tcp_tso_win_divisor"];
+/// The same for all that begin so.
+const WITHOUT_EFFECT_FAMILIES: [&str; 2] = ["tcp_pacing_", "tcp_fastopen"];
+
+/// Applies a setting to `config`.
+///
+/// # Errors
+/// With the reason to skip, where the runner does not know the setting or the stack cannot follow it.
+pub fn apply(setting: &Setting, config: &mut TcpConfig) -> Result<(), String> {
+    match setting {
+        Setting::NoOp => Ok(()),
+        Setting::LoadDefaults => {
+            *config = Profile::Linux.config();
+            Ok(())
+        }
+        Setting::Unknown(text) => Err(format!("the command `{text}` is not known")),
+        Setting::Sysctl { key, value } if key == "hystart_detect" => match value.as_str() {
+            "0" => Ok(()),
+            _ => Err("HyStart is not supported".to_owned()),
+        },
+        Setting::Sysctl { key, value } => {
+            let name =
+                key.strip_prefix("net.ipv4.").ok_or_else(|| format!("the setting {key} is not known"))?;
+            let wrong = || format!("{key} cannot be `{value}`");
+            set(name, value, config).unwrap_or_else(|| Err(wrong()))
+        }
+    }
+}
+
+/// `None` for a value that the setting cannot have.
+fn set(name: &str, value: &str, config: &mut TcpConfig) -> Option<Result<(), String>> {
+    if let Some((_, only, missing)) = ONE_CHOICE.iter().find(|(key, ..)| *key == name) {
+        let taken = value == *only;
+        return Some(if taken { Ok(()) } else { Err(format!("{name}={value}: {missing} is not supported")) });
+    }
+    match name {
+        "tcp_timestamps" => config.timestamps = flag(value)?,
+        "tcp_sack" => config.sack = flag(value)?,
+        "tcp_window_scaling" => config.window_scaling = flag(value)?,
+        "tcp_rfc1337" => config.rfc1337 = flag(value)?,
+        "tcp_syn_retries" => config.syn_retries = value.parse().ok().filter(|n| (1..=127).contains(n))?,
+        "tcp_synack_retries" => config.syn_ack_retries = value.parse().ok()?,
+        "tcp_fin_timeout" => {
+            config.fin_wait_2_timeout = Duration::from_secs(value.parse::<u32>().ok()?.into())
+        }
+        "tcp_rmem" => {
+            let [_, initial, largest] = sizes(value)?;
+            config.receive_buffer = initial;
+            config.receive_buffer_limit = Some(largest.max(initial));
+            // Half of it is window. Whole segments are announced, but no more than 16 bits tell: so all of those 16 bits where
+            // the whole segments of the buffer reach beyond them.
+            config.initial_receive_window = (initial / 2 >= 65_535 + 1_460).then_some(u16::MAX);
+        }
+        "tcp_wmem" => config.send_buffer = sizes(value)?[1],
+        "tcp_congestion_control" => match CongestionControl::from_name(value) {
+            Some(algorithm) => config.congestion = algorithm,
+            None => return Some(Err(format!("congestion control `{value}` is not supported"))),
+        },
+        _ if WITHOUT_EFFECT.contains(&name) => {}
+        _ if WITHOUT_EFFECT_FAMILIES.iter().any(|family| name.starts_with(family)) => {}
+        _ => return Some(Err(format!("the setting net.ipv4.{name} is not known"))),
+    }
+    Some(Ok(()))
+}
+
+fn flag(value: &str) -> Option<bool> {
+    match value {
+        "0" => Some(false),
+        "1" => Some(true),
+        _ => None,
+    }
+}
+
+/// Smallest, initial and largest size of a buffer, in bytes.
+fn sizes(value: &str) -> Option<[usize; 3]> {
+    let sizes: Option<Vec<usize>> = value.split_whitespace().map(|size| size.parse().ok()).collect();
+    let sizes: [usize; 3] = sizes?.try_into().ok()?;
+    sizes.iter().all(|&size| (1..=1 << 30).contains(&size)).then_some(sizes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::commands::settings;
+
+    fn after(text: &str) -> Result<TcpConfig, String> {
+        let mut config = TcpConfig::default();
+        settings(text).iter().try_for_each(|setting| apply(setting, &mut config))?;
+        Ok(config)
+    }
+
+    fn refused(assignment: &str, reason: &str) {
+        assert_eq!(after(&format!("sysctl -w {assignment}")), Err(reason.to_owned()), "{assignment}");
+    }
+
+    #[test]
+    fn settings_reach_the_configuration() {
+        let found = after(
+            "sysctl net.ipv4.tcp_timestamps=0 net.ipv4.tcp_sack=0 net.ipv4.tcp_window_scaling=0
+             sysctl net.ipv4.tcp_rfc1337=0 net.ipv4.tcp_syn_retries=3 net.ipv4.tcp_synack_retries=2
+             sysctl net.ipv4.tcp_fin_timeout=30 net.ipv4.tcp_rmem='4096 131072 6291456'
+             sysctl net.ipv4.tcp_wmem='4096 16384 4194304' net.ipv4.tcp_congestion_control=reno",
+        );
+        let expected = TcpConfig {
+            timestamps: false,
+            sack: false,
+            window_scaling: false,
+            rfc1337: false,
+            syn_retries: 3,
+            syn_ack_retries: 2,
+            fin_wait_2_timeout: Duration::from_secs(30),
+            receive_buffer: 131_072,
+            receive_buffer_limit: Some(6_291_456),
+            send_buffer: 16_384,
+            congestion: CongestionControl::NewReno,
+            ..TcpConfig::default()
+        };
+        assert_eq!(found, Ok(expected));
+    }
+
+    #[test]
+    fn defaults_are_those_of_linux() {
+        assert_eq!(after("sysctl net.ipv4.tcp_sack=0; ../defaults.sh"), Ok(Profile::Linux.config()));
+        // The figures that the linux profile is given with lead to themselves.
+        let again = after(
+            "defaults.sh; sysctl net.ipv4.tcp_rmem='4096 540000 15728640' net.ipv4.tcp_wmem='4096 262144 4194304'",
+        );
+        assert_eq!(again, Ok(Profile::Linux.config()));
+    }
+
+    #[test]
+    fn what_is_so_anyway_is_taken() {
+        for text in [
+            "net.ipv4.tcp_dsack=0 net.ipv4.tcp_ecn=0 net.ipv4.tcp_early_retrans=0 net.ipv4.tcp_frto=0",
+            "net.ipv4.tcp_recovery=0 net.ipv4.tcp_reordering=3 net.ipv4.tcp_slow_start_after_idle=0",
+            "net.ipv4.tcp_fack=1 net.ipv4.tcp_tso_win_divisor=3 net.ipv4.tcp_min_tso_segs=5",
+            "net.ipv4.tcp_pacing_ss_ratio=200 net.ipv4.tcp_notsent_lowat=4294967295 net.ipv4.tcp_syncookies=2",
+            "net.ipv4.tcp_fastopen=0x3 net.ipv4.tcp_fastopen_key=1-2-3-4",
+        ] {
+            assert_eq!(after(&format!("sysctl {text}")), Ok(TcpConfig::default()), "{text}");
+        }
+        let hystart = "echo 0 > /sys/module/tcp_cubic/parameters/hystart_detect";
+        assert_eq!(after(&format!("{hystart}; ip tcp_metrics flush")), Ok(TcpConfig::default()));
+    }
+
+    #[test]
+    fn what_the_stack_does_not_have_is_refused() {
+        refused("net.ipv4.tcp_dsack=1", "tcp_dsack=1: D-SACK is not supported");
+        refused(
+            "net.ipv4.tcp_reordering=5",
+            "tcp_reordering=5: another duplicate-ACK threshold is not supported",
+        );
+        refused(
+            "net.ipv4.tcp_notsent_lowat=1000",
+            "tcp_notsent_lowat=1000: a limit on unsent data is not supported",
+        );
+        refused("net.ipv4.tcp_congestion_control=bbr", "congestion control `bbr` is not supported");
+        refused("net.ipv4.tcp_nonsense=1", "the setting net.ipv4.tcp_nonsense is not known");
+        refused("net.core.rmem_max=1", "the setting net.core.rmem_max is not known");
+        refused("tcp_sack=1", "the setting tcp_sack is not known");
+        for wrong in ["tcp_sack=2", "tcp_rmem=5", "tcp_rmem='1 2 x'", "tcp_wmem='0 0 0'", "tcp_syn_retries=0"]
+        {
+            let (key, value) = wrong.split_once('=').unwrap();
+            let value = value.trim_matches('\'');
+            refused(&format!("net.ipv4.{wrong}"), &format!("net.ipv4.{key} cannot be `{value}`"));
+        }
+        assert_eq!(after("ls"), Err("the command `ls` is not known".to_owned()));
+        let hystart = "echo 2 > /sys/module/tcp_cubic/parameters/hystart_detect";
+        assert_eq!(after(hystart), Err("HyStart is not supported".to_owned()));
+    }
+}

@@ -90,9 +90,8 @@ impl Ip {
     /// Hostile case P6: martians are dropped in silence, whatever else is wrong with them.
     fn check_addresses(&self, parsed: &IpPacket) -> Result<(), Refusal> {
         let header = &parsed.header;
-        // Our own address as the source: a loop or a lie. Of TCP's such segments (LAND, hostile case P5) TCP disposes.
-        let is_reflected = self.addresses.is_local(header.src) && header.protocol != protocol::TCP;
-        if self.addresses.is_martian(header.src) || is_reflected {
+        // Our own address as the source: a loop or a lie (LAND, hostile case P5).
+        if self.addresses.is_martian(header.src) || self.addresses.is_local(header.src) {
             return Err(DropReason::IpMartian.into());
         }
         match self.addresses.classify(header.dst) {

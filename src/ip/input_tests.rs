@@ -133,12 +133,13 @@ fn martians_are_dropped_in_silence() {
     }
 }
 
-/// Hostile case P5: a segment from the stack's own address is TCP's to judge (RFC 9293 §3.10.7.2 knows the ports, IP does not).
+/// Hostile case P5 (LAND): what comes from one of the stack's own addresses is a loop or a lie, whatever the ports.
 #[test]
-fn a_land_segment_reaches_tcp() {
-    let (_, own) = ends(false);
-    let header = IpHeader { src: own, ..header(false, protocol::TCP) };
-    assert_eq!(fate(&packet(&header, &[1; 20])), Fate::Passed(vec![1; 20]));
+fn a_packet_from_an_own_address_is_dropped() {
+    for (v6, src) in [(false, "10.77.0.2"), (false, "10.78.0.2"), (true, "fd77::2")] {
+        let header = IpHeader { src: addr(src), ..header(v6, protocol::TCP) };
+        assert_eq!(fate(&packet(&header, &[1; 20])), Fate::Dropped(DropReason::IpMartian), "{src}");
+    }
 }
 
 /// Hostile case P6, RFC 9293 MUST-57; UDP may be sent to groups.
@@ -157,6 +158,7 @@ fn a_group_is_for_datagrams_only() {
     }
 }
 
+/// Hostile case P6: TTL 0 cannot arrive.
 #[test]
 fn a_hop_limit_of_zero_is_dropped_and_one_is_not() {
     for v6 in [false, true] {

@@ -12,6 +12,7 @@ use crate::wire::checksum::Sum;
 use crate::wire::icmp::Message;
 use crate::wire::ip::{Fragment, IpHeader, protocol};
 use crate::wire::packet::{Frame, Packet};
+use crate::wire::tcp::TcpHeader;
 use crate::wire::udp::UdpHeader;
 
 /// An address from its text.
@@ -58,6 +59,20 @@ pub(crate) fn udp(header: &IpHeader, src_port: u16, dst_port: u16, payload: &[u8
     let sum = Sum::pseudo_header(header.src, header.dst, protocol::UDP, length);
     let checksum = sum.add(&udp.to_bytes()).add(payload).checksum();
     [&UdpHeader { checksum, ..udp }.to_bytes()[..], payload].concat()
+}
+
+/// A TCP segment with its checksum, without the IP header.
+pub(crate) fn tcp(header: &IpHeader, tcp: &TcpHeader, payload: &[u8]) -> Vec<u8> {
+    let mut bytes = [&tcp.to_bytes()[..], payload].concat();
+    fill_tcp_checksum(header, &mut bytes);
+    bytes
+}
+
+/// Puts the checksum of a TCP segment into its place.
+pub(crate) fn fill_tcp_checksum(header: &IpHeader, bytes: &mut [u8]) {
+    bytes[16..18].fill(0);
+    let sum = Sum::pseudo_header(header.src, header.dst, protocol::TCP, bytes.len()).add(bytes);
+    bytes[16..18].copy_from_slice(&sum.checksum().to_be_bytes());
 }
 
 /// An ICMP message with its checksum, without the IP header.

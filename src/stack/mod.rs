@@ -188,4 +188,6 @@ impl Stack {
 }
 
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod tests;

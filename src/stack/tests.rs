@@ -14,11 +14,11 @@ use crate::ip::testing::*;
 use crate::wire::icmp::Message;
 use crate::wire::ip::{Fragment, IpHeader, IpPacket};
 
-fn at(text: &str) -> SocketAddr {
+pub(super) fn at(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
-fn stack(addrs: &[&str], seed: u8) -> Stack {
+pub(super) fn stack(addrs: &[&str], seed: u8) -> Stack {
     let addrs = addrs.iter().map(|text| (addr(text), if text.contains(':') { 64 } else { 24 })).collect();
     let config = StackConfig { addrs, tcp: TcpConfig::default() };
     Stack::new(config, Capabilities::plain(1_500), [seed; 32]).unwrap()
@@ -51,7 +51,7 @@ impl Pair {
     }
 }
 
-fn drain(stack: &mut Stack, now: Instant) -> Vec<Packet> {
+pub(super) fn drain(stack: &mut Stack, now: Instant) -> Vec<Packet> {
     std::iter::from_fn(|| stack.poll_transmit(now)).map(|frame| frame.to_packet()).collect()
 }
 
@@ -117,7 +117,7 @@ fn a_closed_udp_port_refuses_the_connected_sender() {
 }
 
 /// A message from a router that `quoted` is too big.
-fn too_big(quoted: &[u8], mtu: u32) -> Packet {
+pub(super) fn too_big(quoted: &[u8], mtu: u32) -> Packet {
     let about = IpPacket::parse_quoted(quoted).unwrap().header;
     let (router, number) = match about.src.is_ipv4() {
         true => (addr("10.77.0.9"), protocol::ICMP),

@@ -74,7 +74,8 @@ async fn exchange(stream: TcpStream, sent: Arc<Vec<u8>>) {
     writing.await.unwrap();
 }
 
-/// A device that is gone ends the driver with its error, and every socket, waiting or not, with an error of its own.
+/// Hostile case P14: a device that is gone ends the driver with its error, and every socket, waiting or not, with an error of its
+/// own.
 #[tokio::test]
 async fn a_device_that_fails_fails_every_socket() {
     let (near, far) = Wire::pair();

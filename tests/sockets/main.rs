@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod driver;
+mod faults;
 mod link;
 mod others;
 mod stream;

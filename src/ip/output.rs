@@ -372,6 +372,7 @@ mod tests {
             output.identify(&mut frame);
             assert_eq!(frame.headers()[4..8], [0, 0, 0x40, 0], "an atomic datagram has none");
             allow_fragments(&mut frame);
+            assert!(IpPacket::parse(&frame.to_vec()).is_ok());
             output.identify(&mut frame);
             assert!(IpPacket::parse(&frame.to_vec()).is_ok() && frame.headers()[6] == 0);
             u16::from_be_bytes([frame.headers()[4], frame.headers()[5]])

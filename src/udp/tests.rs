@@ -239,6 +239,19 @@ fn a_connected_socket_hears_of_icmp_errors() {
     assert_eq!(host.send_to(id, b"x", peer(false)), Err(SocketError::HostUnreachable));
 }
 
+/// Hostile case T9: a connected socket believes what is said about its own peer alone.
+#[test]
+fn a_connected_socket_believes_what_its_own_datagrams_drew() {
+    let mut host = Host::plain();
+    let id = host.bind("10.77.0.2:7").unwrap();
+    host.udp.connect(id, peer(false), &host.ip).unwrap();
+    let kind = ErrorKind::PacketTooBig { mtu: 1_000 };
+    host.icmp_error(id, at("10.77.0.1:5001"), kind);
+    assert!(host.ip.output().fits(peer(false).ip(), 1_400));
+    host.icmp_error(id, peer(false), kind);
+    assert!(!host.ip.output().fits(peer(false).ip(), 1_400));
+}
+
 #[test]
 fn receiving_tells_both_addresses_and_cuts_to_the_buffer() {
     let mut host = Host::plain();

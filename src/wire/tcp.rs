@@ -296,7 +296,10 @@ mod tests {
         assert_eq!(Options::parse(&[2, 0, 5, 180]), Options::default());
         assert_eq!(Options::parse(&[2, 1, 5, 180]), Options::default());
         assert_eq!(Options::parse(&[2, 5, 5, 180]), Options::default());
-        assert_eq!(Options::parse(&[2, 3, 5, 3, 3, 255]).window_scale, Some(14));
+        assert_eq!(
+            Options::parse(&[2, 3, 5, 3, 3, 255]),
+            Options { window_scale: Some(14), ..Options::default() }
+        );
         assert_eq!(Options::parse(&[8, 9, 0, 0, 0, 0, 0, 0, 0, 1]), Options::default());
         assert_eq!(Options::parse(&[0, 2, 4, 5, 180]), Options::default());
         assert_eq!(

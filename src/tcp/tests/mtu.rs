@@ -38,6 +38,7 @@ fn what_was_too_big_is_sent_again_at_once() {
     b.write(&bytes(1_300)).unwrap();
     b.sends_data(ACK, 1, 1, MSS);
     b.sends_data(ACK.with(PSH), 1_001, 1, 300);
+    b.after(ms(200));
     too_big(&mut b, 800, 1);
     b.sends_data(ACK, 1, 1, 760);
     b.sends_data(ACK, 761, 1, 240);
@@ -61,12 +62,14 @@ fn a_forged_message_changes_nothing() {
     too_big(&mut b, 800, 1);
     b.write(&bytes(3_000)).unwrap();
     assert_eq!(lengths(&mut b), [MSS, MSS, MSS]);
+    too_big(&mut b, 800, 0);
+    b.silent();
     b.gets(seg(ACK, 1, 1_001));
     for (mtu, seq) in [(800, 0), (800, 1_000), (800, 3_001), (1_040, 1_001), (9_000, 1_001), (20, 1_001)] {
         too_big(&mut b, mtu, seq);
         b.silent();
     }
-    assert_eq!((info(&b).send_mss, b.dropped(DropReason::IcmpIgnored)), (1_000, 7));
+    assert_eq!((info(&b).send_mss, b.dropped(DropReason::IcmpIgnored)), (1_000, 8));
 }
 
 /// Hostile case T9, RFC 5927 §7.2: the peer acknowledged a segment of this size that was sent together with the quoted one. Should
@@ -99,6 +102,18 @@ fn below_the_floor_segments_go_without_df() {
     b.sends_data(ACK.with(PSH), 513, 1, 488);
     assert!(!df && b.fragmentation == (id.wrapping_add(1), false));
     too_big(&mut b, 68, 1);
+    b.silent();
+}
+
+/// The same for a segment that is smaller than the floor: it is sent again as it was, but for DF.
+#[test]
+fn a_small_segment_that_was_too_big_is_sent_again_without_df() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(400)).unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, 400);
+    too_big(&mut b, 300, 1);
+    b.sends_data(ACK.with(PSH), 1, 1, 400);
+    assert!(!b.fragmentation.1);
     b.silent();
 }
 
@@ -256,10 +271,16 @@ fn a_black_hole_is_put_to_the_test() {
     b.until_timer();
     assert_eq!(lengths(&mut b), [1_024], "in vain");
     b.gets(seg(ACK, 1, 4_381));
-    b.after(Duration::from_secs(60));
+    b.after(Duration::from_secs(59));
+    b.write(&bytes(1_024)).unwrap();
+    assert_eq!(lengths(&mut b), [1_024]);
+    b.write(&bytes(436)).unwrap();
+    assert_eq!(lengths(&mut b), [436]);
+    b.gets(seg(ACK, 1, 5_841));
+    b.after(Duration::from_secs(1));
     b.write(&bytes(1_460)).unwrap();
     assert_eq!(lengths(&mut b), [1_460]);
-    b.gets(seg(ACK, 1, 5_841));
+    b.gets(seg(ACK, 1, 7_301));
     b.write(&bytes(1_460)).unwrap();
     assert_eq!(lengths(&mut b), [1_460]);
     b.until_timer();

@@ -50,6 +50,7 @@ impl Tcb {
         self.check_rst(segment, env)?;
         self.check_syn(segment, env)?;
         self.check_ack(segment, env)?;
+        self.take_timestamp(segment, env);
         self.take_text_and_fin(segment, env)
     }
 
@@ -103,7 +104,7 @@ impl Tcb {
         }
     }
 
-    /// PAWS (RFC 7323 §5.3, R1) and TS.Recent (§4.3).
+    /// PAWS (RFC 7323 §5.3, R1). A RST is not held to it (§5.2), a segment without timestamp neither (policy 20).
     fn check_timestamp(&mut self, segment: &Segment, env: &mut Env) -> Step {
         let Some(ts) = segment.header.options.timestamps.filter(|_| self.agreed.timestamps) else {
             return Ok(());
@@ -116,12 +117,18 @@ impl Tcb {
             self.acknowledge_unacceptable(segment, env);
             return Err(Verdict::Drop(DropReason::TcpPaws));
         }
-        // Only a segment that covers the last acknowledgement sent moves TS.Recent (hostile case T12).
-        if segment.seq().at_or_before(self.ts.last_ack_sent) && self.is_acceptable(segment) {
+        Ok(())
+    }
+
+    /// TS.Recent (RFC 7323 §4.3): only a segment that covers the last acknowledgement sent moves it, and only when nothing speaks
+    /// against it any more, its acknowledgement least of all: a blind one must not shut the peer out by a timestamp of the far
+    /// future (hostile case T12).
+    fn take_timestamp(&mut self, segment: &Segment, env: &Env) {
+        let ts = segment.header.options.timestamps.filter(|_| self.agreed.timestamps);
+        if let Some(ts) = ts.filter(|_| segment.seq().at_or_before(self.ts.last_ack_sent)) {
             self.ts.recent = ts.val;
             self.ts.recent_at = env.now;
         }
-        Ok(())
     }
 
     /// Second: RST. Only the exact number resets; another in the window draws a challenge ACK (RFC 5961 §3.2).
@@ -278,7 +285,11 @@ impl Tcb {
         if segment.len() == 0 || !self.state.receives_data() {
             return Ok(());
         }
-        let limit = if segment.end().after(self.rcv.adv) { self.rcv.adv } else { segment.end() };
+        // A FIN right behind the window is taken: it needs no room, and its sender need not ask again and again for a window that
+        // it has no use for (Linux likewise; RFC 9293 §3.10.7.4 would have it wait).
+        let fin_at_edge = segment.has(Flags::FIN) && segment.end() == self.rcv.adv + 1;
+        let limit =
+            if segment.end().after(self.rcv.adv) && !fin_at_edge { self.rcv.adv } else { segment.end() };
         if limit != segment.end() {
             // Beyond the window: the peer is told where it ends.
             self.ack.at_once();

@@ -4,6 +4,7 @@
 //! stack's is subtracted from everything it sends, so its SYN has 0 and its first byte 1.
 
 mod ack;
+mod blind;
 mod close;
 mod cookie;
 mod data;
@@ -19,7 +20,9 @@ mod options;
 mod reset;
 mod retransmit;
 mod time_wait;
+mod timestamps;
 mod window;
+mod wrap;
 
 use std::io::IoSlice;
 
@@ -115,6 +118,8 @@ struct Bench {
     tuple: FourTuple,
     /// The stack's ISN, learnt from its SYN.
     iss: SeqNum,
+    /// The peer's ISN.
+    irs: SeqNum,
     listener: Option<ListenerId>,
     /// DSCP and hop limit of the last frame.
     ip: (u8, u8),
@@ -152,6 +157,7 @@ impl Bench {
             now: Instant::from_millis(1000),
             tuple,
             iss: SeqNum(0),
+            irs: SeqNum(IRS),
             listener: None,
             ip: (0, 0),
             fragmentation: (0, false),
@@ -214,7 +220,7 @@ impl Bench {
         let header = TcpHeader {
             src_port: self.tuple.remote.port,
             dst_port: self.tuple.local.port,
-            seq: SeqNum(IRS) + s.seq,
+            seq: self.irs + s.seq,
             ack: if s.flags.has(ACK) { self.iss + s.ack } else { SeqNum(0) },
             flags: s.flags,
             window: s.window.unwrap_or(60_000),
@@ -264,7 +270,7 @@ impl Bench {
             flags: header.flags,
             // A RST that answers a stranger has absolute numbers of its own.
             seq: relative(header.seq, self.iss, header.seq != SeqNum(0) || self.iss == SeqNum(0)),
-            ack: relative(header.ack, SeqNum(IRS), header.flags.has(ACK)),
+            ack: relative(header.ack, self.irs, header.flags.has(ACK)),
             payload: bytes[20 + len..].to_vec(),
             window: Some(header.window),
             options: header.options,

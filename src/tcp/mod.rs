@@ -192,6 +192,7 @@ impl Tcp {
             }
         }
         self.settle(index, now);
+        counters.tcp_time_wait_evicted += self.time_wait.take_evicted();
     }
 
     fn for_time_wait(&mut self, index: u32, segment: Segment, counters: &mut Counters, now: Instant) {

@@ -84,7 +84,7 @@ impl Tcb {
         if max == 0 {
             return None;
         }
-        let max = max.min(self.super_segment(env));
+        let max = max.min(self.super_segment(env)).min(self.window_for(self.sent.first_lost()?)?);
         let (start, end) = self.sent.retransmit(max, self.full_segment(), env.now)?;
         env.counters.tcp_retransmits += 1;
         if self.deadlines.get(Timer::Retransmit).is_none() {
@@ -92,6 +92,15 @@ impl Tcb {
         }
         let fin = self.snd.fin.is_some_and(|fin| fin.before(end));
         Some(self.send_range(start, end, fin, env))
+    }
+
+    /// How much from `start` on the peer's window has room for. After a shrink what fits goes again as usual (SHLD-16) and what does
+    /// not waits (no use of MAY-7), but for the first byte: that is the probe of a window shrunk to zero (MUST-35).
+    fn window_for(&self, start: SeqNum) -> Option<u32> {
+        match (self.snd.una + self.snd.wnd).offset_from(start) {
+            room if room > 0 => Some(room as u32),
+            _ => (start == self.snd.una).then(|| self.mss()),
+        }
     }
 
     /// New data, and the FIN behind the last of it.

@@ -144,6 +144,11 @@ impl SentQueue {
         any
     }
 
+    /// Where the first lost range begins.
+    pub fn first_lost(&self) -> Option<SeqNum> {
+        self.records.iter().find(|record| record.lost).map(|record| record.start)
+    }
+
     /// Takes the first lost range, at most `max` sequence numbers of it, notes that it is sent again now in segments of `mss`,
     /// and returns it.
     pub fn retransmit(&mut self, max: u32, mss: u32, now: Instant) -> Option<(SeqNum, SeqNum)> {

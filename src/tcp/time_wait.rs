@@ -137,6 +137,7 @@ pub struct TimeWait {
     length: Duration,
     max: usize,
     rst_counts: bool,
+    evicted: u64,
 }
 
 impl TimeWait {
@@ -150,6 +151,7 @@ impl TimeWait {
             length: config.time_wait,
             max: config.max_time_wait,
             rst_counts: !config.rfc1337,
+            evicted: 0,
         }
     }
 
@@ -238,10 +240,16 @@ impl TimeWait {
     fn evict_oldest(&mut self) -> Option<FourTuple> {
         while let Some((queued, index)) = self.order.pop_front() {
             if self.records[index as usize].as_ref().is_some_and(|record| record.queued == queued) {
+                self.evicted += 1;
                 return self.remove(index);
             }
         }
         None
+    }
+
+    /// Records evicted since the last call.
+    pub fn take_evicted(&mut self) -> u64 {
+        std::mem::take(&mut self.evicted)
     }
 }
 

@@ -10,6 +10,7 @@ mod cookie;
 mod data;
 mod giving_up;
 mod handshake;
+mod hostile;
 mod icmp;
 mod keep_alive;
 mod listen;

@@ -141,3 +141,116 @@ fn a_syn_that_nobody_takes_does_not_end_time_wait() {
     b.sends(ACK, 2, 2);
     assert_eq!(b.state(), State::TimeWait);
 }
+
+/// RFC 1337 (hostile case M6): a setting lets an exact RST end TIME-WAIT, in silence; a guessed one never does.
+#[test]
+fn a_reset_may_end_time_wait_if_so_configured() {
+    let mut b = in_time_wait(TcpConfig { rfc1337: false, ..plain() });
+    for seq in [1, 3, 10_000] {
+        b.gets(seg(RST, seq, 0));
+        assert_eq!(b.state(), State::TimeWait);
+    }
+    b.gets(seg(RST, 2, 0));
+    b.silent();
+    assert_eq!((b.state(), b.tcp.owners.len()), (State::Closed, 0));
+}
+
+/// Hostile cases T5, M6: what TIME-WAIT answers is limited as in any state: empty segments and SYNs once in 500 ms, data never.
+#[test]
+fn answers_from_time_wait_are_limited() {
+    let mut b = in_time_wait(plain());
+    for s in [seg(ACK, 50_000, 2), seg(SYN, 0, 0)] {
+        b.gets(s.clone());
+        b.sends(ACK, 2, 2);
+        (0..10).for_each(|_| b.gets(s.clone()));
+        b.silent();
+    }
+    (0..3).for_each(|_| b.gets(seg(ACK, 1, 2).data(b"old")));
+    (0..3).for_each(|_| b.sends(ACK, 2, 2).payload.clear());
+    b.silent();
+    assert_eq!((b.counters.tcp_corrections_limited, b.counters.tcp_challenge_acks_limited), (10, 10));
+    b.quiet_for(ms(500));
+    b.gets(seg(ACK, 50_000, 2));
+    b.sends(ACK, 2, 2);
+}
+
+/// RFC 9293 §3.10.7.4 (hostile case M6): the peer's own FIN alone begins 2·MSL anew; a FIN elsewhere, with an impossible
+/// acknowledgement or without ACK is answered, and the record expires in time.
+#[test]
+fn a_guessed_fin_does_not_prolong_time_wait() {
+    let mut b = in_time_wait(plain());
+    for s in [seg(FIN_ACK, 5, 2), seg(FIN_ACK, 1, 3), seg(FIN, 1, 0), seg(FIN_ACK, 60_000, 2).data(b"x")] {
+        b.quiet_for(ms(10_000));
+        b.gets(s);
+        b.sends(ACK, 2, 2);
+    }
+    b.after(ms(19_999));
+    assert_eq!(b.state(), State::TimeWait);
+    b.after(ms(1));
+    assert_eq!(b.state(), State::Closed);
+}
+
+/// In TIME-WAIT with TS.Recent 1,001.
+fn stamped() -> Bench {
+    let mut b = Bench::listening(TcpConfig { timestamps: true, ..plain() });
+    b.gets(seg(SYN, 0, 0).ts(1_000, 0));
+    b.sends(SYN_ACK, 0, 1);
+    b.gets(seg(ACK, 1, 1).ts(1_000, 0));
+    b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
+    b.close();
+    b.sends(FIN_ACK, 1, 1);
+    b.gets(seg(FIN_ACK, 1, 2).ts(1_001, 0));
+    b.sends(ACK, 2, 2);
+    b
+}
+
+/// RFC 6191 §2 (SHLD-4, hostile case M6): a newer timestamp, an equal one with a newer number, or no timestamp with a newer number
+/// reopens; nothing else does.
+#[test]
+fn which_syn_reopens_with_timestamps() {
+    for (ts, seq, reopens) in [
+        (Some(1_002), 0, true),
+        (Some(1_002), 500, true),
+        (Some(1_001), 500, true),
+        (Some(1_001), 1, false),
+        (Some(1_000), 500, false),
+        (None, 500, true),
+        (None, 1, false),
+    ] {
+        let mut b = stamped();
+        let mut syn = seg(SYN, seq, 0);
+        if let Some(val) = ts {
+            syn = syn.ts(val, 0);
+        }
+        b.gets(syn);
+        let flags = b.next().map(|sent| sent.flags);
+        assert_eq!(flags, Some(if reopens { SYN_ACK } else { ACK }), "{ts:?} {seq}");
+    }
+}
+
+/// RFC 7323 §5.2 (hostile case M6): a FIN with an older timestamp is an old duplicate and does not prolong TIME-WAIT.
+#[test]
+fn an_old_fin_does_not_prolong_time_wait() {
+    let mut b = stamped();
+    b.quiet_for(ms(30_000));
+    b.gets(seg(FIN_ACK, 1, 2).ts(999, 0));
+    b.sends(ACK, 2, 2);
+    b.after(ms(30_000));
+    assert_eq!(b.state(), State::Closed);
+}
+
+/// Hostile case M6: however many connections close, the table keeps its cap, and each eviction is counted.
+#[test]
+fn many_closes_keep_the_table_within_its_cap() {
+    let mut b = Bench::listening(TcpConfig { max_time_wait: 10, ..plain() });
+    for port in 2_000..2_100 {
+        b.tuple.remote.port = port;
+        b = b.handshake(1_000);
+        b.close();
+        b.sends(FIN_ACK, 1, 1);
+        b.gets(seg(FIN_ACK, 1, 2));
+        b.sends(ACK, 2, 2);
+    }
+    let evicted = b.counters.tcp_time_wait_evicted;
+    assert_eq!((b.tcp.connections().count(), b.tcp.owners.len(), evicted), (10, 10, 90));
+}

@@ -249,3 +249,58 @@ fn a_window_shrunk_to_nothing_does_not_end_the_connection() {
     b.gets(seg(ACK, 1, 2_001).window(2_000));
     assert_eq!((b.state(), b.tcp.poll_timeout()), (State::Established, None));
 }
+
+/// SHLD-16 (hostile case M9): after a shrink what fits is sent again, and nothing beyond it.
+#[test]
+fn what_fits_into_a_shrunk_window_is_sent_again() {
+    let mut b = Bench::established_with(plain(), 5_000);
+    b.write(&bytes(4_000)).unwrap();
+    (0..4).for_each(|_| drop(b.next()));
+    b.gets(seg(ACK, 1, 1).window(1_500));
+    b.jump(ms(300));
+    b.sends_data(ACK, 1, 1, MSS);
+    b.silent();
+    b.gets(seg(ACK, 1, 1_001).window(500));
+    b.sends_data(ACK, 1_001, 1, 500);
+    b.silent();
+    b.gets(seg(ACK, 1, 1_501).window(5_000));
+    b.sends_data(ACK, 1_501, 1, 500);
+    b.sends_data(ACK, 2_001, 1, MSS);
+}
+
+/// MUST-35: a window shrunk to zero over data under way is probed by the first of it.
+#[test]
+fn a_window_shrunk_to_zero_is_probed_by_a_retransmission() {
+    let mut b = Bench::established_with(plain(), 5_000);
+    b.write(&bytes(2_000)).unwrap();
+    (0..2).for_each(|_| drop(b.next()));
+    b.gets(seg(ACK, 1, 1).window(0));
+    b.silent();
+    for wait in [300, 600, 1_200] {
+        b.after(ms(wait));
+        b.sends_data(ACK, 1, 1, MSS);
+        b.silent();
+    }
+}
+
+/// A FIN needs no room: alone at a window of zero, and right behind data that fills the window, it is taken (as on Linux; a peer that
+/// has nothing more to say need not wait for a reader). One byte of data more is not.
+#[test]
+fn a_fin_fits_at_the_edge_of_the_window() {
+    let full = TcpConfig { receive_buffer: 8_000, ..plain() };
+    let mut b = Bench::established(full.clone());
+    b.gets(seg(ACK, 1, 1).data(&bytes(4_000)));
+    assert_eq!(b.sends(ACK, 1, 4_001).window, Some(0));
+    b.gets(seg(FIN_ACK, 4_001, 1).data(b"x"));
+    b.sends(ACK, 1, 4_001);
+    assert_eq!(b.state(), State::Established);
+    b.gets(seg(FIN_ACK, 4_001, 1));
+    assert_eq!(b.sends(ACK, 1, 4_002).window, Some(0));
+    assert_eq!(
+        (b.state(), b.read().map(|read| read.len()), b.read()),
+        (State::CloseWait, Ok(4_000), Ok(vec![]))
+    );
+    let mut b = Bench::established(full);
+    b.gets(seg(FIN_ACK, 1, 1).data(&bytes(4_000)));
+    assert_eq!((b.sends(ACK, 1, 4_002).window, b.state()), (Some(0), State::CloseWait));
+}

@@ -104,7 +104,7 @@ impl Tcp {
         self.listeners.at(index).filter(|&listener| room(listener)).map(|_| index)
     }
 
-    fn find_listener(&self, local: &Endpoint) -> Option<u32> {
+    pub(super) fn find_listener(&self, local: &Endpoint) -> Option<u32> {
         let any: IpAddr =
             if local.addr.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
         // `[::]` listens on both IP versions, as on Linux.

@@ -29,6 +29,7 @@ mod segment;
 mod send;
 mod sent;
 mod sockets;
+mod standing;
 pub mod state;
 mod tcb;
 #[cfg(test)]
@@ -62,6 +63,7 @@ use listener::Listener;
 use options::SocketOptions;
 use segment::{FourTuple, Segment};
 use smallvec::SmallVec;
+pub use standing::Standing;
 use state::State;
 use tcb::{Env, Tcb};
 use time_wait::{Answer, TimeWait};
@@ -159,6 +161,18 @@ impl Tcp {
             config,
             capabilities,
         }
+    }
+
+    /// Changes the settings; they apply to connections opened afterwards, and to what a connection reads live.
+    pub fn set_config(&mut self, config: TcpConfig) {
+        self.time_wait.set_config(&config);
+        self.defaults = Arc::new(SocketOptions::new(&config));
+        self.config = config;
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &TcpConfig {
+        &self.config
     }
 
     /// Takes a segment (or super-segment) in. Answers wait for [`Tcp::poll_transmit`].

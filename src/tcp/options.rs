@@ -131,7 +131,10 @@ impl SocketOptions {
 
     /// These options as a socket can have them: ECN's bits out of the traffic class. `Invalid` for a hop limit of zero, an MSS
     /// below [`MIN_MSS`], or keep-alive without time or probes.
-    fn checked(mut self) -> Result<Self, SocketError> {
+    ///
+    /// # Errors
+    /// `Invalid`, as told.
+    pub fn checked(mut self) -> Result<Self, SocketError> {
         self.traffic_class &= DSCP;
         let no_keep_alive = self.keep_probes == 0 || self.keep_idle.is_zero() || self.keep_interval.is_zero();
         let tiny = self.max_mss.is_some_and(|mss| mss < MIN_MSS);

@@ -12,6 +12,8 @@ use super::ack::{AnswerLimit, Provoked};
 use super::config::TcpConfig;
 use super::options::SocketOptions;
 use super::segment::{FourTuple, Segment};
+use super::standing::Standing;
+use super::state::State;
 use super::tcb::Tcb;
 
 /// What a closed connection must remember.
@@ -230,6 +232,25 @@ impl TimeWait {
     #[cfg(test)]
     pub fn queued(&self) -> usize {
         self.order.len()
+    }
+
+    /// Where the record at `index` stands.
+    pub fn standing(&self, index: u32) -> Option<Standing> {
+        let record = self.records.get(index as usize)?.as_ref()?;
+        Some(Standing {
+            state: State::TimeWait,
+            snd_una: record.snd_nxt,
+            snd_nxt: record.snd_nxt,
+            rcv_nxt: record.rcv_nxt,
+            rcv_wnd: u32::from(record.window),
+        })
+    }
+
+    /// Takes over changed settings; what is remembered already stays as it is.
+    pub fn set_config(&mut self, config: &TcpConfig) {
+        self.length = config.time_wait;
+        self.max = config.max_time_wait;
+        self.rst_counts = !config.rfc1337;
     }
 
     /// The records, for listings.

@@ -5,6 +5,7 @@ mod get;
 mod ladder;
 mod link;
 mod ping;
+mod scenario;
 mod serve;
 mod signals;
 
@@ -12,6 +13,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use tidegate::scenario::script::ScriptOption;
 use tokio::runtime::{Builder, Runtime};
 use tracing_subscriber::EnvFilter;
 
@@ -33,11 +35,16 @@ enum Command {
     Ping(ping::Args),
     /// Fetch a URL over a stack of this program's own.
     Get(get::Args),
+    /// Run scripts in the packetdrill language against the stack, under a virtual clock.
+    Scenario(scenario::Args),
 }
 
 /// Runs what the command line asks for. Errors are one line on stderr and status 1; wrong usage is clap's, with status 2.
 pub(crate) fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let (cli, options) = match arguments() {
+        Ok(parsed) => parsed,
+        Err(error) => return fail(&error),
+    };
     // A log line between the ladder's rungs would only disturb.
     start_log(if matches!(cli.command, Command::Demo(_)) { "warn" } else { "info" });
     let result = match cli.command {
@@ -45,11 +52,21 @@ pub(crate) fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Ping(args) => ping::run(args),
         Command::Get(args) => get::run(args),
+        Command::Scenario(args) => scenario::run(args, &options),
     };
-    result.unwrap_or_else(|error| {
-        eprintln!("tidegate: {}", one_line(&format!("{error:#}")));
-        ExitCode::FAILURE
-    })
+    result.unwrap_or_else(|error| fail(&format!("{error:#}")))
+}
+
+/// The command line: clap's part, and the options of `scenario` that scripts share.
+fn arguments() -> Result<(Cli, Vec<ScriptOption>), String> {
+    let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let (arguments, options) = scenario::take_options(arguments)?;
+    Ok((Cli::parse_from(arguments), options))
+}
+
+fn fail(error: &str) -> ExitCode {
+    eprintln!("tidegate: {}", one_line(error));
+    ExitCode::FAILURE
 }
 
 /// A runtime on this thread: driver and applications take turns on one core, without locks that anybody waits for.

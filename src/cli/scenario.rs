@@ -1,0 +1,134 @@
+//! `tidegate scenario`: runs scripts in the packetdrill language against the stack under a virtual clock. No device, no
+//! privilege; docs/scenarios.md describes the language.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use tidegate::scenario::junit;
+use tidegate::scenario::matrix::Matrix;
+use tidegate::scenario::options::take_arguments;
+use tidegate::scenario::script::ScriptOption;
+use tidegate::scenario::suite::{Report, Totals, run_source, scripts};
+
+/// The runner's own options, which clap does not know because scripts have them, too.
+const RUN_OPTIONS: &str = "\
+Options of a run (a script may have them as well; here they override its own; - and _ are equal):
+  -D, --define NAME=VALUE       Replace NAME in scripts
+      --profile NAME            Configuration of the stack: default, linux or plain
+      --ip-version VERSION      ipv4 (the default), ipv6, or both: each script twice
+      --no-skip                 A skipped script counts as a failure
+      --leftover ignore|fail    What packets are that no event looked at
+      --psh last|strict         Compare PSH on the last byte written, or always
+      --ts-ecr on|off           Compare echoed timestamps
+      --tcp-ts-tick-usecs N     Compare timestamp values, N microseconds a tick
+      --tcp-ts-ecr-scaled       Map unknown echoed timestamps by their distance
+      --strict-segments         One line is one segment
+      --tolerance-usecs N       How far times may be off (4000)
+      --tolerance-percent N     The same in percent of the time since the previous event (12.5)
+      --mtu N, --mss N, --local-ip A, --remote-ip A, --bind-port N, --connect-port N
+      --offload                 The device takes super-segments
+      --verbose                 Show every packet and call";
+
+/// Options of `scenario`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = RUN_OPTIONS)]
+pub(crate) struct Args {
+    /// Scripts, or directories to search for *.pkt
+    #[arg(required = true, value_name = "FILE.pkt")]
+    files: Vec<PathBuf>,
+    /// Write the results as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Show which events met which state of a connection, and which never did
+    #[arg(long)]
+    matrix: bool,
+}
+
+/// Takes the runner's options out of the command line, if it is this command's.
+pub(super) fn take_options(arguments: Vec<String>) -> Result<(Vec<String>, Vec<ScriptOption>), String> {
+    let [program, command, rest @ ..] = arguments.as_slice() else { return Ok((arguments, Vec::new())) };
+    if command != "scenario" {
+        return Ok((arguments, Vec::new()));
+    }
+    let (options, others) = take_arguments(rest.iter().cloned()).map_err(|error| error.to_string())?;
+    let kept = [program.clone(), command.clone()].into_iter().chain(others).collect();
+    Ok((kept, options))
+}
+
+pub(crate) fn run(args: Args, options: &[ScriptOption]) -> anyhow::Result<ExitCode> {
+    let files = scripts(&args.files).context("cannot search for scripts")?;
+    if files.is_empty() {
+        bail!("no *.pkt here; name scripts, or a directory that has some");
+    }
+    let versions = versions(options);
+    let (mut totals, mut matrix, mut reports) = (Totals::default(), Matrix::default(), Vec::new());
+    for file in &files {
+        let name = file.display().to_string();
+        let source = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+        for options in &versions {
+            let report = run_source(&name, &source, options);
+            show(&report);
+            totals.add(&report.verdict);
+            matrix.merge(&report.matrix);
+            reports.push(report);
+        }
+    }
+    if args.matrix {
+        print!("{matrix}");
+        let holes: Vec<_> =
+            matrix.holes().map(|(state, event)| format!("{state}: {}", event.name())).collect();
+        println!("{} cells are empty:", holes.len());
+        holes.iter().for_each(|hole| println!("  {hole}"));
+    }
+    if let Some(file) = &args.junit {
+        let name = file.display();
+        std::fs::write(file, junit::render(&reports)).with_context(|| format!("cannot write {name}"))?;
+    }
+    println!("{totals}");
+    Ok(if totals.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The options of each run of a script: `--ip-version both` makes two.
+fn versions(options: &[ScriptOption]) -> Vec<Vec<ScriptOption>> {
+    let is_both =
+        |option: &&ScriptOption| option.name == "ip_version" && option.value.as_deref() == Some("both");
+    if !options.iter().any(|option| is_both(&option)) {
+        return vec![options.to_vec()];
+    }
+    let with = |version: &str| {
+        let value = Some(version.to_owned());
+        let chosen = ScriptOption { line: 0, name: "ip_version".to_owned(), value };
+        options.iter().filter(|option| !is_both(option)).cloned().chain([chosen]).collect()
+    };
+    vec![with("ipv4"), with("ipv6")]
+}
+
+fn show(report: &Report) {
+    report.log.iter().for_each(|line| println!("{line}"));
+    if report.verdict.finding().is_some() {
+        println!("{report}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arguments(text: &str) -> Vec<String> {
+        text.split_whitespace().map(str::to_owned).collect()
+    }
+
+    /// Names are equal with - and _; other commands keep all of theirs.
+    #[test]
+    fn options_of_a_run_are_taken_from_this_command_only() {
+        let (rest, options) =
+            take_options(arguments("tidegate scenario --ip_version=both a.pkt --no-skip --junit x")).unwrap();
+        assert_eq!(rest, arguments("tidegate scenario a.pkt --junit x"));
+        let names: Vec<_> = options.iter().map(|option| option.name.as_str()).collect();
+        assert_eq!(names, ["ip_version", "no_skip"]);
+        assert_eq!(versions(&options).len(), 2);
+        let other = arguments("tidegate serve --mtu 1400");
+        assert_eq!(take_options(other.clone()).unwrap(), (other, Vec::new()));
+    }
+}

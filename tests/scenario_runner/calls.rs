@@ -1,0 +1,160 @@
+//! Calls: results, errors, blocking ones, and what reads find.
+
+use crate::common::{ESTABLISHED, LISTENING, fails, passes, skips};
+
+#[test]
+fn a_wrong_result_fails() {
+    fails(&[ESTABLISHED, "+0 write(4, ..., 500) = 400 // HERE\n"], &["write returned 500, not 400"]);
+    fails(&[ESTABLISHED, "+0 write(4, ..., 500) = -1 // HERE\n"], &["write returned 500, not -1"]);
+    passes(&[ESTABLISHED, "+0 write(4, ..., 500) = ...\n"]);
+}
+
+#[test]
+fn a_wrong_errno_fails() {
+    let nonblocking = "+0 fcntl(4, F_SETFL, O_RDWR|O_NONBLOCK) = 0\n";
+    passes(&[ESTABLISHED, nonblocking, "+0 read(4, ..., 500) = -1 EAGAIN\n"]);
+    passes(&[ESTABLISHED, nonblocking, "+0 read(4, ..., 500) = -1 EWOULDBLOCK\n"]);
+    passes(&[ESTABLISHED, nonblocking, "+0 read(4, ..., 500) = -1\n"]);
+    fails(
+        &[ESTABLISHED, nonblocking, "+0 read(4, ..., 500) = -1 ECONNRESET // HERE\n"],
+        &["read returned -1 EAGAIN, not -1 ECONNRESET"],
+    );
+    passes(&[ESTABLISHED, "+0 read(9, ..., 500) = -1 EBADF\n"]);
+}
+
+/// §8: a call without an end must not block, not even on a blocking socket.
+#[test]
+fn a_call_that_blocks_fails() {
+    fails(&[ESTABLISHED, "+0 read(4, ..., 500) = 500 // HERE\n"], &["read would block"]);
+    fails(&[LISTENING, "+0 accept(3, ..., ...) = 4 // HERE\n"], &["accept would block"]);
+}
+
+#[test]
+fn a_blocking_call_ends_when_it_is_written() {
+    let data = "+.2 < P. 1:501(500) ack 1 win 257\n";
+    passes(&[ESTABLISHED, "+0...0.2 read(4, ..., 500) = 500\n", data]);
+    passes(&[ESTABLISHED, "0.1...0.3 read(4, ..., 500) = 500\n", data]);
+    fails(&[ESTABLISHED, "0.1...0.5 read(4, ..., 500) = 500 // HERE\n", data], &["read ended too early"]);
+    fails(&[ESTABLISHED, "0.1...0.2 read(4, ..., 500) = 500 // HERE\n", data], &["read ended too late"]);
+    fails(
+        &[ESTABLISHED, "0.1...0.3 read(4, ..., 500) = 400 // HERE\n", data],
+        &["read returned 500, not 400"],
+    );
+}
+
+#[test]
+fn a_call_still_pending_at_the_end_fails() {
+    fails(&[ESTABLISHED, "0.1...0.3 read(4, ..., 500) = 500 // HERE\n"], &["read still blocks at the end"]);
+    let later = "+.5 write(4, ..., 10) = 10\n";
+    fails(
+        &[ESTABLISHED, "0.1...0.3 read(4, ..., 500) = 500 // HERE\n", later],
+        &["read still blocks 1 s after"],
+    );
+}
+
+#[test]
+fn connecting_tells_how_it_goes() {
+    let open = "0 socket(..., SOCK_STREAM|SOCK_NONBLOCK, IPPROTO_TCP) = 3\n+0 connect(3, ..., ...) = -1 EINPROGRESS\n";
+    let syn = "+0 > S 0:0(0) <...>\n";
+    let again = "+0 connect(3, ..., ...) = -1 EALREADY\n";
+    let answer = "+.1 < S. 0:0(0) ack 1 win 100 <mss 1000>\n+0 > . 1:1(0) ack 1\n";
+    passes(&[
+        open,
+        syn,
+        again,
+        answer,
+        "+0 connect(3, ..., ...) = 0\n+0 connect(3, ..., ...) = -1 EISCONN\n",
+    ]);
+    passes(&[open, syn, answer, "+0 getsockopt(3, SOL_SOCKET, SO_ERROR, [0], [4]) = 0\n"]);
+    let refusal = "+.1 < R. 0:0(0) ack 1 win 0\n";
+    passes(&[open, syn, refusal, "+0 getsockopt(3, SOL_SOCKET, SO_ERROR, [ECONNREFUSED], [4]) = 0\n"]);
+    fails(
+        &[open, syn, refusal, "+0 getsockopt(3, SOL_SOCKET, SO_ERROR, [0], [4]) = 0 // HERE\n"],
+        &["getsockopt gave 111 for SO_ERROR, not 0"],
+    );
+    let blocking = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n0...0.1 connect(3, ..., ...) = 0\n";
+    passes(&[blocking, syn, answer]);
+}
+
+#[test]
+fn options_come_back_as_they_were_set() {
+    let set = |name, value| format!("+0 setsockopt(4, {name}, [{value}], 4) = 0\n");
+    let get = |name, value| format!("+0 getsockopt(4, {name}, [{value}], [4]) = 0\n");
+    for (name, value, back) in [
+        ("SOL_SOCKET, SO_SNDBUF", 10_000, 20_000),
+        ("SOL_SOCKET, SO_RCVBUF", 10_000, 20_000),
+        ("SOL_SOCKET, SO_KEEPALIVE", 1, 1),
+        ("SOL_TCP, TCP_NODELAY", 1, 1),
+        ("SOL_TCP, TCP_CORK", 1, 1),
+        ("SOL_TCP, TCP_KEEPIDLE", 7, 7),
+        ("SOL_TCP, TCP_KEEPINTVL", 8, 8),
+        ("IPPROTO_TCP, TCP_KEEPCNT", 3, 3),
+        ("SOL_TCP, TCP_USER_TIMEOUT", 2_500, 2_500),
+        ("SOL_TCP, TCP_LINGER2", 5, 5),
+        ("SOL_TCP, TCP_SYNCNT", 4, 4),
+        ("SOL_TCP, TCP_DEFER_ACCEPT", 6, 6),
+        ("SOL_IP, IP_TOS", 0x20, 0x20),
+        ("SOL_IP, IP_TTL", 33, 33),
+        ("SOL_IP, IP_MTU_DISCOVER", 2, 2),
+        ("SOL_IPV6, IPV6_TCLASS", 0x40, 0x40),
+        ("SOL_IPV6, IPV6_UNICAST_HOPS", 34, 34),
+    ] {
+        passes(&[ESTABLISHED, &set(name, value), &get(name, back)]);
+        let wrong = get(name, back + 1).replace('\n', " // HERE\n");
+        fails(&[ESTABLISHED, &set(name, value), &wrong], &["getsockopt gave"]);
+    }
+    let linger = "+0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=5}, 8) = 0\n";
+    passes(&[ESTABLISHED, linger, "+0 getsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=5}, [8]) = 0\n"]);
+    passes(&[ESTABLISHED, "+0 getsockopt(4, SOL_TCP, TCP_CONGESTION, \"reno\", [4]) = 0\n"]);
+    skips(&[ESTABLISHED, "+0 setsockopt(4, SOL_TCP, TCP_MD5SIG, [1], 4) = 0 // HERE\n"], &["TCP_MD5SIG"]);
+    passes(&[ESTABLISHED, "+0 setsockopt(4, SOL_TCP, TCP_MAXSEG, [20], 4) = -1 EINVAL\n"]);
+}
+
+#[test]
+fn poll_compares_events_exactly() {
+    let data = "+0 < P. 1:501(500) ack 1 win 257\n";
+    let poll = |revents, result| {
+        format!("+0 poll([{{fd=4, events=POLLIN|POLLOUT, revents={revents}}}], 1, 0) = {result}\n")
+    };
+    passes(&[ESTABLISHED, &poll("POLLOUT", 1)]);
+    passes(&[ESTABLISHED, data, &poll("POLLIN|POLLOUT", 1)]);
+    let wrong = poll("POLLIN", 1).replace('\n', " // HERE\n");
+    fails(&[ESTABLISHED, data, &wrong], &["poll found POLLIN|POLLOUT on descriptor 4, not POLLIN"]);
+    passes(&[
+        ESTABLISHED,
+        "+0...0.3 poll([{fd=4, events=POLLIN, revents=0}], 1, 300) = 0\n+.4 write(4, ..., 1) = 1\n",
+    ]);
+    fails(
+        &[ESTABLISHED, "+0 poll([{fd=4, events=POLLIN, revents=0}], 1, 300) = 0 // HERE\n"],
+        &["would block"],
+    );
+}
+
+#[test]
+fn vectors_and_messages_are_read_and_written() {
+    let write = "+0 writev(4, [{..., 100}, {..., 200}], 2) = 300\n+0 > P. 1:301(300) ack 1\n";
+    let send = "+0 sendmsg(4, {msg_name(...)=..., msg_iov(1)=[{..., 50}], msg_flags=0}, 0) = 50\n";
+    let data = "+.1 < P. 1:501(500) ack 301 win 257\n";
+    let read = "+0 readv(4, [{..., 100}, {..., 150}], 2) = 250\n";
+    let peek = "+0 recv(4, ..., 1000, MSG_PEEK) = 250\n";
+    let receive = "+0 recvmsg(4, {msg_name(...)=..., msg_iov(1)=[{..., 500}], msg_flags=0}, 0) = 250\n";
+    passes(&[ESTABLISHED, write, data, read, peek, receive, send]);
+    fails(
+        &[ESTABLISHED, "+0 writev(4, [{..., 100}], 2) = 100 // HERE\n"],
+        &["1 buffers, but 2 are announced"],
+    );
+    skips(&[ESTABLISHED, "+0 write(4, NULL, 10) = 10 // HERE\n"], &["only `...`"]);
+}
+
+#[test]
+fn what_the_text_does_not_define_is_skipped() {
+    skips(&[ESTABLISHED, "+0 sendfile(4, 5, [0], 1000) = 1000 // HERE\n"], &["sendfile is not supported"]);
+    skips(&[ESTABLISHED, "+0 send(4, ..., 10, MSG_ZEROCOPY) = 10 // HERE\n"], &["MSG_ZEROCOPY"]);
+    skips(&["0 socket(..., SOCK_RAW, IPPROTO_TCP) = 3 // HERE\n"], &["SOCK_RAW"]);
+}
+
+#[test]
+fn a_script_that_does_not_parse_fails_with_its_line() {
+    fails(&[ESTABLISHED, "+0 write(4, ..., 10 = 10 // HERE\n"], &["parse error"]);
+    fails(&[ESTABLISHED, "+0 < . 1:5(3) ack 1 win 257 // HERE\n"], &["parse error"]);
+}

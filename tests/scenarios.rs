@@ -1,0 +1,118 @@
+//! Runs every script under `tests/scenarios/` over both IP versions. None may be skipped, none may leave a packet that it did not
+//! look at, and together they must have shown every state of a connection every event that can meet it (RFC 9293 §3.10).
+
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use tidegate::scenario::matrix::{Event, Matrix};
+use tidegate::scenario::script::ScriptOption;
+use tidegate::scenario::suite::{Report, run_source, scripts};
+use tidegate::tcp::state::State;
+
+/// Cells that nothing can fill, with the reason.
+const IMPOSSIBLE: [(State, &[Event], &str); 7] = [
+    (
+        State::Listen,
+        &[
+            Event::AckInWindow,
+            Event::AckOld,
+            Event::DataInOrder,
+            Event::DataOutOfOrder,
+            Event::RstExact,
+            Event::RstInWindow,
+        ],
+        "there are no numbers yet: every ACK is of something never sent, every text and RST outside",
+    ),
+    (
+        State::Closed,
+        &[
+            Event::AckInWindow,
+            Event::AckOld,
+            Event::DataInOrder,
+            Event::DataOutOfOrder,
+            Event::RstExact,
+            Event::RstInWindow,
+        ],
+        "as in LISTEN",
+    ),
+    (
+        State::SynSent,
+        &[Event::DataInOrder, Event::DataOutOfOrder, Event::RstInWindow],
+        "the peer's numbers are not known, so there is no window for text or a RST to lie in",
+    ),
+    (State::Listen, &[Event::UserTimeout], "nothing is under way that could time out"),
+    (State::Closed, &[Event::UserTimeout], "there is no connection"),
+    (State::TimeWait, &[Event::UserTimeout], "everything is acknowledged; the end of 2·MSL is no failure"),
+    (State::Listen, &[Event::Shutdown], "shutdown of a listener is no call of this stack: it is closed"),
+];
+
+/// `--name=value` as the command line gives it.
+fn option(name: &str, value: Option<&str>) -> ScriptOption {
+    ScriptOption { line: 0, name: name.to_owned(), value: value.map(str::to_owned) }
+}
+
+fn run_one(path: &Path, version: &str) -> Report {
+    let name = format!("{} ({version})", path.display());
+    let source = std::fs::read_to_string(path).expect("a readable script");
+    let options =
+        [option("no_skip", None), option("leftover", Some("fail")), option("ip_version", Some(version))];
+    run_source(&name, &source, &options)
+}
+
+/// All scripts over both versions, on as many threads as there are processors.
+fn run_all(paths: &[PathBuf]) -> Vec<Report> {
+    let runs: Vec<_> =
+        paths.iter().flat_map(|path| ["ipv4", "ipv6"].map(|version| (path, version))).collect();
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut reports = Vec::new();
+        while let Some((path, version)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            reports.push(run_one(path, version));
+        }
+        reports
+    };
+    let count = thread::available_parallelism().map_or(1, NonZero::get);
+    thread::scope(|scope| {
+        let threads: Vec<_> = (0..count).map(|_| scope.spawn(work)).collect();
+        threads.into_iter().flat_map(|thread| thread.join().expect("no panic outside of a script")).collect()
+    })
+}
+
+#[test]
+fn every_script_passes_over_both_ip_versions() {
+    let paths = scripts(&[PathBuf::from("tests/scenarios")]).expect("a readable directory");
+    assert!(!paths.is_empty(), "no script in tests/scenarios");
+    let mut failures: Vec<String> = run_all(&paths)
+        .iter()
+        .filter(|report| report.verdict.finding().is_some())
+        .map(ToString::to_string)
+        .collect();
+    failures.sort();
+    assert!(failures.is_empty(), "{} of {} runs:\n{}", failures.len(), 2 * paths.len(), failures.join("\n"));
+}
+
+/// Cells that may still be empty; scripts bring it down to zero.
+const OPEN_HOLES: usize = 176;
+
+/// The state × event coverage, recorded from the states the stack itself was in.
+#[test]
+fn every_state_has_met_every_event() {
+    let paths = scripts(&[PathBuf::from("tests/scenarios")]).expect("a readable directory");
+    let mut matrix = Matrix::default();
+    run_all(&paths).iter().for_each(|report| matrix.merge(&report.matrix));
+    println!("{matrix}");
+    let impossible = |cell: &(State, Event)| {
+        IMPOSSIBLE.iter().any(|(state, events, _)| *state == cell.0 && events.contains(&cell.1))
+    };
+    for (state, events, reason) in IMPOSSIBLE {
+        let filled: Vec<_> = events.iter().filter(|&&event| matrix.count(state, event) > 0).collect();
+        assert!(filled.is_empty(), "{state} has met {filled:?}, though \"{reason}\"");
+    }
+    let holes: Vec<_> = matrix.holes().filter(|cell| !impossible(cell)).collect();
+    let named = |(state, event): &(State, Event)| format!("{state}: {}", event.name());
+    let list = holes.iter().map(named).collect::<Vec<_>>().join("\n");
+    println!("{} empty cells:\n{list}", holes.len());
+    assert!(holes.len() <= OPEN_HOLES, "{} empty cells:\n{list}", holes.len());
+}

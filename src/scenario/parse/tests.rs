@@ -406,3 +406,15 @@ fn definitions_replace_names_everywhere() {
     fails("--verbose\n--define=5-3=1\n0 `a`", 2, "\"5-3\" is no name to define");
     fails("--define\n0 `a`", 1, "\"\" is no name to define");
 }
+
+/// What docs/scenarios.md shows first is a script, and so are its examples of events.
+#[test]
+fn the_manuals_examples_are_scripts() {
+    let manual = include_str!("../../../docs/scenarios.md");
+    let examples: Vec<&str> = manual.split("```\n").skip(1).step_by(2).collect();
+    let first = script(examples[0]);
+    assert_eq!(first.events.len(), 17);
+    for example in examples.iter().filter(|example| example.starts_with("+0 ")) {
+        script(example);
+    }
+}

@@ -304,3 +304,19 @@ fn a_fin_fits_at_the_edge_of_the_window() {
     b.gets(seg(FIN_ACK, 1, 1).data(&bytes(4_000)));
     assert_eq!((b.sends(ACK, 1, 4_002).window, b.state()), (Some(0), State::CloseWait));
 }
+
+/// A configured first window is announced to the byte, as far as the buffer goes; without one it is whole segments (policy 3).
+#[test]
+fn a_configured_first_window_is_announced_to_the_byte() {
+    for (receive_buffer, initial_receive_window, expected) in
+        [(131_070, Some(65_535), 65_535), (540_000, Some(65_535), 65_535), (60_000, Some(65_535), 30_000)]
+    {
+        let config = TcpConfig { receive_buffer, initial_receive_window, ..plain() };
+        let mut b = Bench::listening(config);
+        b.gets(seg(SYN, 0, 0).mss(1460));
+        assert_eq!(b.sends(SYN_ACK, 0, 1).window, Some(expected));
+    }
+    let mut b = Bench::listening(TcpConfig { receive_buffer: 131_070, ..plain() });
+    b.gets(seg(SYN, 0, 0).mss(1460));
+    assert_eq!(b.sends(SYN_ACK, 0, 1).window, Some(65_000));
+}

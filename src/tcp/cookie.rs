@@ -3,7 +3,8 @@
 //! echoes both. Without timestamps these options are not agreed; nothing else of the connection is worse.
 //!
 //! The number grows by 2²⁴ with each secret, about as fast as other initial sequence numbers (RFC 6528), on a base of its own for
-//! each four-tuple. No retransmission: nothing is left to retransmit from, the peer's SYN comes again.
+//! each four-tuple. No retransmission: nothing is left to retransmit from, the peer's SYN comes again; nor can such a connection wait for
+//! data (`TCP_DEFER_ACCEPT`).
 
 use crate::base::counters::{Counters, DropReason};
 use crate::base::hash::HashKey;

@@ -11,7 +11,10 @@ use super::segment::FourTuple;
 /// The ports chosen for active opens (RFC 6335 §6: the dynamic ports).
 pub const EPHEMERAL_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 
-/// The secrets of a stack, drawn once from its seed.
+/// The secrets of a stack, drawn once from its seed. They do not change while it lives: RFC 6528 §3 rests on the numbers of one
+/// four-tuple growing with the clock, which a new key would break for connections that are remembered (TIME-WAIT here or at the
+/// peer), and the same is true of timestamps and PAWS. The key has 128 bits; what can be asked of it is one number per SYN.
+/// The secrets of SYN cookies, whose numbers must be forgotten, do change (`cookie.rs`).
 #[derive(Clone, Debug)]
 pub struct Secrets {
     isn: HashKey,

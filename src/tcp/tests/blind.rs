@@ -179,3 +179,30 @@ fn segments_without_ack_do_nothing() {
     }
     assert_eq!((b.state(), b.read()), (State::Established, Err(SocketError::WouldBlock)));
 }
+
+/// Hostile case T2: a peer that restarted asks, is challenged, resets by our number, asks again and is served.
+#[test]
+fn a_restarted_peer_is_served_after_one_challenge() {
+    let mut b = Bench::established(plain());
+    b.gets(seg(SYN, 70_000, 0).mss(1000));
+    let challenge = b.sends(ACK, 1, 1);
+    b.gets(seg(RST, challenge.ack, 0));
+    assert_eq!(b.state(), State::Closed);
+    b.gets(seg(SYN, 70_000, 0).mss(1000));
+    b.sends(SYN_ACK, 0, 70_001);
+    b.gets(seg(ACK, 70_001, 1).data(b"again"));
+    b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
+    assert_eq!(b.read(), Ok(b"again".to_vec()));
+}
+
+/// Policy 26: a RST in CLOSE-WAIT is a reset to reader and writer; the end of the stream that came before it is not.
+#[test]
+fn a_reset_in_close_wait_is_told() {
+    let mut b = Bench::established(plain());
+    b.gets(seg(FIN_ACK, 1, 1));
+    b.sends(ACK, 1, 2);
+    assert_eq!(b.read(), Ok(vec![]));
+    b.gets(seg(RST, 2, 0));
+    assert_eq!(b.write(b"x"), Err(SocketError::ConnectionReset));
+    assert_eq!(b.write(b"x"), Err(SocketError::BrokenPipe));
+}

@@ -232,3 +232,36 @@ fn the_number_of_orphans_is_capped() {
     b.gets(seg(RST, 1, 0));
     assert_eq!(b.tcp.orphans(), 0, "its end makes room");
 }
+
+/// Hostile case M5: the stay of an orphan in FIN-WAIT-2 is a setting of its socket (`TCP_LINGER2`), counted from the ACK of its FIN.
+#[test]
+fn a_socket_sets_its_own_stay_in_fin_wait_2() {
+    let mut b = Bench::established(plain());
+    b.set_options(|options| options.fin_wait_2_timeout = ms(5_000));
+    b.close();
+    b.sends(FIN_ACK, 1, 1);
+    b.quiet_for(ms(200));
+    b.gets(seg(ACK, 1, 2));
+    b.after(ms(4_999));
+    assert_eq!((b.state(), b.tcp.orphans()), (State::FinWait2, 1));
+    b.after(ms(1));
+    assert_eq!((b.state(), b.tcp.orphans()), (State::Closed, 0));
+    b.gets(seg(ACK, 1, 2).data(b"late"));
+    b.sends(RST, 2, 0);
+}
+
+/// RFC 5482 §3: trouble is over with the answer; new data sent later has the whole user timeout again.
+#[test]
+fn an_answer_gives_the_whole_user_timeout_back() {
+    let mut b = Bench::established(plain());
+    b.set_options(|options| options.user_timeout = Some(ms(1_000)));
+    for i in 0..3 {
+        b.write(b"x").unwrap();
+        b.sends_data(ACK.with(PSH), 1 + i, 1, 1);
+        retransmits(&mut b, 1);
+        b.jump(ms(1));
+        b.gets(seg(ACK, 1, 2 + i));
+        assert_eq!(b.state(), State::Established);
+        b.quiet_for(ms(5_000));
+    }
+}

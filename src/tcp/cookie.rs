@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(jar.open(&tuple(1), IRS, cookie, at(119)), Some(1_460));
         assert_eq!(jar.open(&tuple(1), IRS, cookie, at(120)), None);
         assert_eq!(
-            jar.open(&tuple(1), IRS, cookie, at(59 + 256 * 60)),
+            jar.open(&tuple(1), IRS, cookie, at(59 + 257 * 60)),
             None,
             "the count wraps, the secret is gone"
         );

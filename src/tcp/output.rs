@@ -11,7 +11,6 @@ use crate::wire::tcp::{Flags, MAX_HEADER, Options, TcpHeader};
 
 use super::congestion::Algorithm;
 use super::frame;
-use super::giving_up::NEVER;
 use super::recovery::Phase;
 use super::state::State;
 use super::tcb::{Env, Tcb};
@@ -119,10 +118,6 @@ impl Tcb {
         }
         self.override_due = false;
         self.probe_backoff = 0;
-        if self.sent.is_empty() {
-            // A closed window has opened; trouble with what is under way goes on.
-            self.troubled_since = NEVER;
-        }
         self.deadlines.clear(Timer::Probe);
         let start = self.snd.nxt;
         let end = start + len + u32::from(fin);

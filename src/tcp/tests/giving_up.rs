@@ -115,6 +115,7 @@ fn a_user_timeout_ends_an_open() {
     b.after(ms(3_000));
     b.silent();
     assert_eq!((b.state(), b.tcp.take_error(b.id())), (State::Closed, Some(SocketError::TimedOut)));
+    assert_eq!(b.counters.tcp_r1_notices, 0, "two retries");
 }
 
 /// RFC 6429 §4 (hostile case M4): a peer that answers every probe and never opens its window is given up by the user timeout.
@@ -264,4 +265,25 @@ fn an_answer_gives_the_whole_user_timeout_back() {
         assert_eq!(b.state(), State::Established);
         b.quiet_for(ms(5_000));
     }
+}
+
+/// RFC 5482 §3: progress is an answer, too, though something is still under way.
+#[test]
+fn progress_gives_the_whole_user_timeout_back() {
+    let mut b = Bench::established(plain());
+    b.set_options(|options| options.user_timeout = Some(ms(1_000)));
+    b.write(&bytes(2_000)).unwrap();
+    (0..2).for_each(|_| drop(b.next().expect("data")));
+    let start = b.now;
+    b.after(ms(300));
+    b.sends_data(ACK, 1, 1, MSS);
+    b.jump(ms(50));
+    b.gets(seg(ACK, 1, 1_001));
+    b.sends_data(ACK.with(PSH), 1_001, 1, MSS);
+    while b.state() == State::Established {
+        b.until_timer();
+        b.next();
+    }
+    let took = b.now.since(start).as_millis();
+    assert!(took >= 350 + 1_000, "{took} ms: later than 1 s after the first retransmission");
 }

@@ -327,3 +327,21 @@ fn a_close_in_syn_received_waits_for_the_handshake() {
     b.gets(seg(ACK, 1, 2));
     assert_eq!(b.state(), State::FinWait2);
 }
+
+/// RFC 6298 §3 (Karn): after a SYN-ACK that was sent twice for a repeated SYN no round trip is known.
+#[test]
+fn a_repeated_syn_ack_is_no_measurement() {
+    for repeated in [false, true] {
+        let mut b = Bench::listening(plain());
+        b.gets(seg(SYN, 0, 0));
+        b.sends(SYN_ACK, 0, 1);
+        b.jump(ms(500));
+        if repeated {
+            b.gets(seg(SYN, 0, 0));
+            b.sends(SYN_ACK, 0, 1);
+        }
+        b.gets(seg(ACK, 1, 1));
+        let (id, _) = b.tcp.accept(b.listener.unwrap()).unwrap();
+        assert_eq!(b.tcp.info(id).unwrap().srtt.is_none(), repeated);
+    }
+}

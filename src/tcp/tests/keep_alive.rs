@@ -147,12 +147,12 @@ fn keep_alive_can_be_switched_off() {
     b.set_options(|options| options.keep_alive = false);
     assert_eq!(b.tcp.poll_timeout(), None);
     let mut b = watched();
-    b.gets(seg(FIN_ACK, 1, 1));
-    b.sends(ACK, 1, 2);
+    b.set_options(|options| options.keep_idle = ms(1_000));
     b.close();
-    b.sends(FIN_ACK, 1, 2);
-    b.gets(seg(ACK, 2, 2));
-    assert_eq!(b.tcp.poll_timeout(), None);
+    b.sends(FIN_ACK, 1, 1);
+    b.gets(seg(ACK, 1, 2));
+    b.quiet_for(ms(59_000));
+    assert_eq!(b.state(), State::FinWait2);
 }
 
 /// A connection from a listener inherits its keep-alive, and an active open takes the stack's.

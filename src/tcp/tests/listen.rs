@@ -3,7 +3,11 @@
 use super::*;
 
 fn deferring(time: u64) -> Bench {
-    let mut b = Bench::listening(plain());
+    deferring_with(time, plain())
+}
+
+fn deferring_with(time: u64, config: TcpConfig) -> Bench {
+    let mut b = Bench::listening(config);
     let id = b.listener.unwrap();
     let mut options = b.tcp.options(id).unwrap();
     options.defer_accept = Some(ms(time));
@@ -188,4 +192,15 @@ fn a_listener_works_beside_its_connections() {
     (b.tuple, b.iss) = first;
     b.gets(seg(ACK.with(PSH), 1, 1).data(b"still here"));
     assert_eq!(b.read(), Ok(b"still here".to_vec()));
+}
+
+/// `TCP_DEFER_ACCEPT` longer than the SYN-ACK's retries: a client that said it is there is kept for all of that time.
+#[test]
+fn a_deferred_entry_outlives_the_retries() {
+    let mut b = deferring_with(30_000, TcpConfig { syn_ack_retries: 1, ..plain() });
+    b.gets(seg(ACK, 1, 1));
+    b.quiet_for(ms(29_000));
+    assert_eq!(b.state(), State::SynReceived);
+    b.gets(seg(ACK, 1, 1).data(b"late"));
+    assert_eq!((b.state(), accept(&mut b), b.read()), (State::Established, Ok(()), Ok(b"late".to_vec())));
 }

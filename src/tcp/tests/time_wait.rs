@@ -254,3 +254,17 @@ fn many_closes_keep_the_table_within_its_cap() {
     let evicted = b.counters.tcp_time_wait_evicted;
     assert_eq!((b.tcp.connections().count(), b.tcp.owners.len(), evicted), (10, 10, 90));
 }
+
+/// Hostile case M6: a SYN that finds the SYN queue full does not end TIME-WAIT either.
+#[test]
+fn a_syn_without_room_does_not_end_time_wait() {
+    let mut b = in_time_wait(TcpConfig { syn_queue: 1, ..plain() });
+    let old = (b.tuple, b.iss);
+    b.tuple.remote.port = 6_000;
+    b.gets(seg(SYN, 0, 0));
+    b.sends(SYN_ACK, 0, 1);
+    (b.tuple, b.iss) = old;
+    b.gets(seg(SYN, 100, 0));
+    b.sends(ACK, 2, 2);
+    assert_eq!(b.state(), State::TimeWait);
+}

@@ -229,7 +229,7 @@ fn errors_are_rate_limited_and_the_rest_is_counted() {
     assert_eq!(host.sent().len(), 1);
 }
 
-/// RFC 1122 §3.2.2.1: errors are passed to the transport that the quoted packet came from.
+/// RFC 1122 §3.2.2.1, RFC 9293 MUST-54: errors are passed to the transport that the quoted packet came from.
 #[test]
 fn an_error_about_a_transport_is_handed_up_with_flow_and_sequence_number() {
     for v6 in [false, true] {

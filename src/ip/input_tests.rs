@@ -119,7 +119,7 @@ fn what_is_not_ip_is_dropped() {
     }
 }
 
-/// Hostile case P6; RFC 1122 §3.2.1.3: dropped, and never answered, though nobody knows the protocol.
+/// Hostile case P6; RFC 1122 §3.2.1.3, RFC 9293 MUST-63: dropped, and never answered, though nobody knows the protocol.
 #[test]
 fn martians_are_dropped_in_silence() {
     let v4 =
@@ -231,7 +231,7 @@ fn refused_extension_headers_are_pointed_at() {
     assert_eq!(fate(&with_extensions(&[PAD, to_forward])), problem_at(0, 50));
 }
 
-/// RFC 8200 §4.2: an unknown option says itself what to do about it; its length may lie.
+/// RFC 8200 §4.2; hostile case P10: an unknown option says itself what to do about it; its length may lie.
 #[test]
 fn unknown_extension_options_are_skipped_dropped_or_answered() {
     let with = |options: &[u8]| fate(&with_extensions(&[(protocol::DESTINATION_OPTIONS, options)]));
@@ -285,7 +285,7 @@ fn the_first_fragment_holds_all_headers() {
     assert_eq!(fate(odd), Fate::Answered(DropReason::FragmentInvalid, kind), "not a multiple of eight");
 }
 
-/// RFC 1122 §3.2.2: about a fragment that is not the first nothing is said.
+/// RFC 1122 §3.2.2; hostile case P11: about a fragment that is not the first nothing is said.
 #[test]
 fn later_fragments_are_never_answered() {
     let late = &fragments(&header(true, protocol::UDP), 1, &[1; 4_000], 1_400)[1];

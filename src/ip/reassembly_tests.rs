@@ -250,7 +250,8 @@ fn memory_is_bounded_by_evicting_the_oldest() {
     assert_eq!(held, host.ip.reassembly.memory, "the count is right");
 }
 
-/// RFC 1122 §3.3.2, RFC 8200 §4.5: after sixty seconds the datagram is given up, and its sender told if the first part came.
+/// RFC 1122 §3.3.2, RFC 8200 §4.5; hostile case P9: after sixty seconds the datagram is given up, and its sender told if the first
+/// part came.
 #[test]
 fn a_datagram_that_takes_too_long_is_given_up() {
     for (v6, start) in [(false, 20), (true, 48)] {

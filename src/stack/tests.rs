@@ -201,6 +201,7 @@ fn an_unknown_protocol_is_answered() {
     }
 }
 
+/// RFC 9293 MUST-44: without an address of its own an open takes the one that suits the destination.
 #[test]
 fn a_tcp_connection_goes_to_the_address_that_suits() {
     for v6 in [false, true] {
@@ -221,6 +222,7 @@ fn a_tcp_connection_goes_to_the_address_that_suits() {
     }
 }
 
+/// RFC 9293 MUST-46: no open to a group, nor from an address of somebody else.
 #[test]
 fn tcp_calls_with_addresses_that_cannot_be_are_refused() {
     let mut stack = stack(&["10.77.0.2"], 1);

@@ -28,7 +28,7 @@ async fn an_idle_stack_makes_no_wake_ups() {
     assert!(after.0 - before.0 <= 1 && after.1 - before.1 <= 1, "{before:?} {after:?}");
 }
 
-/// Two stacks whose devices are full must not wait for each other: reading goes on while writing waits.
+/// Hostile case P14: two stacks whose devices are full must not wait for each other: reading goes on while writing waits.
 #[tokio::test]
 async fn both_directions_at_once_survive_a_full_device() {
     let (server, client) = hosts(TcpConfig::default());

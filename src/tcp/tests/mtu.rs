@@ -182,7 +182,7 @@ fn the_larger_size_is_tried_again_after_ten_minutes() {
     assert_eq!(lengths(&mut b), [1_000]);
 }
 
-/// A super-segment is cut anew: what the device is told, and what is sent again.
+/// MUST-16: a super-segment is cut anew: what the device is told, and what is sent again.
 #[test]
 fn super_segments_follow_the_path_mtu() {
     let capabilities =

@@ -58,6 +58,11 @@ impl AckState {
         self.quick > 0
     }
 
+    /// The largest segment the peer sent, as far as that is known.
+    pub fn segment(&self) -> u16 {
+        self.segment
+    }
+
     /// The next `count` acknowledgements are not delayed, and one that is owed goes out now.
     pub fn set_quick(&mut self, count: u8) {
         self.quick = count;

@@ -12,6 +12,7 @@ use super::reassembly::Reassembly;
 use super::segment::Segment;
 use super::sent::Acked;
 use super::state::State;
+use super::statistics::Waits;
 use super::tcb::{Env, Tcb};
 use super::timers::Timer;
 
@@ -210,8 +211,12 @@ impl Tcb {
         let flight = self.in_flight();
         let fin = self.snd.fin.is_some_and(|fin| ack.after(fin));
         let bytes = ack.since(self.snd.una) - u32::from(fin);
-        let acked = self.sent.acknowledge(ack);
+        let acked = self.sent.acknowledge(ack, self.snd.fin);
         self.send_queue.acknowledge(bytes as usize);
+        self.counts.delivered += acked.segments;
+        if self.send_queue.len() == 0 {
+            self.counts.wait(Waits::Idle, env.now);
+        }
         self.snd.una = ack;
         if self.snd.small.before(ack) {
             self.snd.small = ack;
@@ -322,6 +327,7 @@ impl Tcb {
             return Ok(());
         }
         env.counters.tcp_in_data += 1;
+        self.counts.received_data(env.now);
         env.counters.tcp_in_bytes += segment.payload.len() as u64;
         if self.orphan {
             // Nobody will ever read it: RFC 9293 §3.6.1, half-duplex close (MAY-1, SHLD-3).
@@ -420,6 +426,7 @@ impl Tcb {
             ..Acked::default()
         };
         self.measure(acked, segment.header.options.timestamps.map(|ts| ts.ecr), env.now);
+        self.counts.delivered += 1;
         self.enter(State::Established);
         self.arm_keep_alive(env.now);
         if self.close_due {

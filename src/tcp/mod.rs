@@ -31,6 +31,7 @@ mod sent;
 mod sockets;
 mod standing;
 pub mod state;
+mod statistics;
 mod tcb;
 #[cfg(test)]
 mod tests;
@@ -65,6 +66,7 @@ use segment::{FourTuple, Segment};
 use smallvec::SmallVec;
 pub use standing::Standing;
 use state::State;
+pub use statistics::{RecoveryState, Statistics};
 use tcb::{Env, Tcb};
 use time_wait::{Answer, TimeWait};
 use timers::Timer;

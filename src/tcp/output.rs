@@ -12,7 +12,9 @@ use crate::wire::tcp::{Flags, MAX_HEADER, Options, TcpHeader};
 use super::congestion::Algorithm;
 use super::frame;
 use super::recovery::Phase;
+use super::sent::segments;
 use super::state::State;
+use super::statistics::Waits;
 use super::tcb::{Env, Tcb};
 use super::timers::Timer;
 
@@ -45,8 +47,7 @@ impl Tcb {
         self.arm_syn(env);
         let answers = self.state == State::SynReceived;
         let config = env.config;
-        let scaling =
-            config.window_scaling && (!answers || self.agreed.rcv_shift > 0 || self.agreed.snd_shift > 0);
+        let scaling = if answers { self.agreed.scaling } else { config.window_scaling };
         let timestamps = if answers { self.agreed.timestamps } else { config.timestamps };
         let options = Options {
             mss: Some(self.agreed.advertised_mss),
@@ -86,6 +87,7 @@ impl Tcb {
         let max = max.min(self.super_segment(env)).min(self.window_for(self.sent.first_lost()?)?);
         let (start, end) = self.sent.retransmit(max, self.full_segment(), env.now)?;
         env.counters.tcp_retransmits += 1;
+        self.counts.retransmitted += segments(start, end, mss, self.snd.fin);
         if self.deadlines.get(Timer::Retransmit).is_none() {
             self.arm_retransmit(env);
         }
@@ -111,6 +113,10 @@ impl Tcb {
         }
         let window = (self.snd.una + self.snd.wnd).offset_from(self.snd.nxt).max(0) as u32;
         let congestion = self.congestion.window().saturating_sub(self.in_flight());
+        if unsent > 0 {
+            let by_window = window < congestion.min(unsent).min(self.mss());
+            self.counts.wait(if by_window { Waits::Window } else { Waits::Busy }, env.now);
+        }
         let len = self.how_much(unsent, window, congestion, fin_due, env)?;
         let fin = fin_due && len == unsent && window > len;
         if len == 0 && !fin {
@@ -187,6 +193,7 @@ impl Tcb {
         if len > 0 {
             env.counters.tcp_out_data += 1;
             env.counters.tcp_out_bytes += len as u64;
+            self.counts.sent_data(env.now);
         }
         self.emit(start, flags, payload, env)
     }

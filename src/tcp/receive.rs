@@ -9,8 +9,8 @@ use crate::base::buffer::{Buffer, SMALL, Slice};
 #[derive(Debug, Default)]
 pub struct ReceiveQueue {
     chunks: VecDeque<Chunk>,
-    len: usize,
-    memory: usize,
+    len: u32,
+    memory: u32,
 }
 
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Chunk {
 impl ReceiveQueue {
     /// Bytes that wait to be read.
     pub fn len(&self) -> usize {
-        self.len
+        self.len as usize
     }
 
     /// True if nothing waits.
@@ -52,21 +52,21 @@ impl ReceiveQueue {
 
     /// Bytes of buffer that count against the window.
     pub fn memory(&self) -> usize {
-        self.memory
+        self.memory as usize
     }
 
     /// Appends a payload: kept as it is if it fills half of its buffer, else copied behind its predecessors.
     pub fn push(&mut self, payload: Slice) {
-        self.len += payload.len();
+        self.len += payload.len() as u32;
         if payload.len() * 2 >= payload.capacity() {
-            self.memory += payload.capacity();
+            self.memory += payload.capacity() as u32;
             self.chunks.push_back(Chunk::Whole(payload));
             return;
         }
         let mut rest = &payload[..];
         while !rest.is_empty() {
             let taken = self.tail(rest.len()).append(rest);
-            self.memory += taken;
+            self.memory += taken as u32;
             rest = &rest[taken..];
         }
     }
@@ -79,7 +79,7 @@ impl ReceiveQueue {
         };
         if !writable {
             // A large buffer only behind a small one that is full: single bytes between large payloads take little each.
-            let busy = self.len > 4 * SMALL && matches!(self.chunks.back(), Some(Chunk::Packed { .. }));
+            let busy = self.len() > 4 * SMALL && matches!(self.chunks.back(), Some(Chunk::Packed { .. }));
             let buffer = if busy { Buffer::large() } else { Buffer::for_len(ahead) };
             self.chunks.push_back(Chunk::Packed { buffer, read: 0 });
         }
@@ -114,7 +114,7 @@ impl ReceiveQueue {
     /// Takes the first range away without a copy; empty if nothing waits.
     pub fn take(&mut self) -> Option<Slice> {
         let chunk = self.chunks.pop_front()?;
-        self.memory -= chunk.charge();
+        self.memory -= chunk.charge() as u32;
         let slice = match chunk {
             Chunk::Packed { buffer, read } => {
                 let len = buffer.written().len();
@@ -122,7 +122,7 @@ impl ReceiveQueue {
             }
             Chunk::Whole(slice) => slice,
         };
-        self.len -= slice.len();
+        self.len -= slice.len() as u32;
         self.release_if_empty();
         Some(slice)
     }
@@ -133,7 +133,7 @@ impl ReceiveQueue {
     }
 
     fn consume(&mut self, mut count: usize) {
-        self.len -= count;
+        self.len -= count as u32;
         while let Some(chunk) = self.chunks.front_mut() {
             let available = chunk.bytes().len();
             if count < available {
@@ -144,7 +144,7 @@ impl ReceiveQueue {
                 break;
             }
             count -= available;
-            self.memory -= chunk.charge();
+            self.memory -= chunk.charge() as u32;
             self.chunks.pop_front();
         }
         self.release_if_empty();

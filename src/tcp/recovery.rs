@@ -10,7 +10,7 @@ use super::tcb::{Env, Tcb};
 use super::timers::Timer;
 
 /// Duplicate acknowledgements that mean a loss (RFC 5681 §3.2).
-const DUP_THRESH: u32 = 3;
+pub const DUP_THRESH: u32 = 3;
 
 /// Where a connection stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,6 +44,11 @@ impl Recovery {
     /// Some of what was sent before `nxt` is sent again for another reason than loss: duplicates that it causes mean nothing.
     pub fn repeat(&mut self, nxt: SeqNum) {
         *self = Recovery { phase: Phase::Loss, recover: nxt, dup_acks: 0, departed: 0 };
+    }
+
+    /// Duplicate acknowledgements in a row.
+    pub fn dup_acks(&self) -> u32 {
+        self.dup_acks
     }
 
     /// Nothing lost, and nothing sent before `una` matters.

@@ -4,12 +4,13 @@ use crate::base::time::Duration;
 
 use super::config::TcpConfig;
 
-/// The estimator of RFC 6298 §2. Times are kept in nanoseconds; zero means "not measured".
+/// The estimator of RFC 6298 §2. Times are kept in nanoseconds, the shortest in
+/// microseconds; zero means "not measured".
 #[derive(Clone, Debug, Default)]
 pub struct RttEstimator {
     srtt: u64,
     rttvar: u64,
-    min_rtt: u64,
+    min_rtt: u32,
     /// Doublings since the last acknowledgement of new data (RFC 6298 §5.5).
     pub backoff: u8,
     /// The SYN was retransmitted: the first timeout is 3 s until a measurement (RFC 6298 §5.7).
@@ -19,17 +20,18 @@ pub struct RttEstimator {
 impl RttEstimator {
     /// Takes a measurement; Karn's rule (RFC 6298 §3, MUST-18) is its caller's, who knows what was sent twice.
     pub fn sample(&mut self, rtt: Duration) {
+        let micros = rtt.as_micros().clamp(1, u128::from(u32::MAX)) as u32;
         let rtt = rtt.as_nanos().clamp(1, u128::from(u64::MAX / 8)) as u64;
         if self.srtt == 0 {
             // RFC 6298 §2.2.
             self.srtt = rtt;
             self.rttvar = rtt / 2;
-            self.min_rtt = rtt;
+            self.min_rtt = micros;
         } else {
             // RFC 6298 §2.3: beta 1/4, alpha 1/8; RTTVAR first, from the old SRTT.
             self.rttvar = self.rttvar - self.rttvar / 4 + self.srtt.abs_diff(rtt) / 4;
             self.srtt = (self.srtt - self.srtt / 8 + rtt / 8).max(1);
-            self.min_rtt = self.min_rtt.min(rtt);
+            self.min_rtt = self.min_rtt.min(micros);
         }
     }
 
@@ -58,7 +60,7 @@ impl RttEstimator {
 
     /// The shortest round trip seen.
     pub fn min_rtt(&self) -> Option<Duration> {
-        (self.min_rtt > 0).then(|| Duration::from_nanos(self.min_rtt))
+        (self.min_rtt > 0).then(|| Duration::from_micros(self.min_rtt.into()))
     }
 }
 

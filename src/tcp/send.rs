@@ -36,6 +36,11 @@ impl SendQueue {
         (self.end - self.start) as usize
     }
 
+    /// Bytes acknowledged since the queue began.
+    pub fn acknowledged(&self) -> u64 {
+        self.start
+    }
+
     /// Bytes of memory held.
     #[cfg(test)]
     fn memory(&self) -> usize {
@@ -102,7 +107,7 @@ impl SendQueue {
 
     /// Drops everything.
     pub fn clear(&mut self) {
-        self.start = self.end;
+        self.end = self.start;
         self.chunks = VecDeque::new();
     }
 }

@@ -23,7 +23,23 @@ pub struct Record {
     pub segment: u16,
 }
 
+/// Segments under way, by what is known of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Flight {
+    /// All of them.
+    pub all: u32,
+    /// Those that count as lost.
+    pub lost: u32,
+    /// Those that were sent again since.
+    pub retransmitted: u32,
+}
+
 impl Record {
+    /// How many segments it is; a FIN at `fin` rides on the last.
+    fn segments(&self, fin: Option<SeqNum>) -> u32 {
+        segments(self.start, self.end, self.segment.into(), fin)
+    }
+
     fn len(&self) -> u32 {
         self.end.since(self.start)
     }
@@ -34,6 +50,8 @@ impl Record {
 pub struct Acked {
     /// Sequence numbers newly acknowledged.
     pub len: u32,
+    /// Segments newly acknowledged.
+    pub segments: u32,
     /// When the youngest record among them that was sent once was sent.
     pub sent_at: Option<Instant>,
     /// When the first record among them that was sent more than once was sent the last time.
@@ -79,8 +97,20 @@ impl SentQueue {
         self.lost
     }
 
-    /// Takes away everything before `una`.
-    pub fn acknowledge(&mut self, una: SeqNum) -> Acked {
+    /// Counts what is under way in segments.
+    pub fn count(&self, fin: Option<SeqNum>) -> Flight {
+        let mut flight = Flight::default();
+        for record in &self.records {
+            let segments = record.segments(fin);
+            flight.all += segments;
+            flight.lost += if record.lost { segments } else { 0 };
+            flight.retransmitted += if record.retransmitted && !record.lost { segments } else { 0 };
+        }
+        flight
+    }
+
+    /// Takes away everything before `una`; a FIN at `fin` rides on the last segment.
+    pub fn acknowledge(&mut self, una: SeqNum, fin: Option<SeqNum>) -> Acked {
         let mut acked = Acked::default();
         while let Some(record) = self.records.front_mut() {
             if !record.start.before(una) {
@@ -89,6 +119,7 @@ impl SentQueue {
             let end = if record.end.at_or_before(una) { record.end } else { una };
             let len = end.since(record.start);
             acked.len += len;
+            acked.segments += segments(record.start, end, record.segment.into(), fin);
             if record.lost {
                 self.lost -= len;
             }
@@ -188,6 +219,12 @@ fn largest(len: u32, mss: u32) -> u16 {
     len.min(mss).min(u32::from(u16::MAX)) as u16
 }
 
+/// Segments from `start` to `end`; a FIN at `fin` rides on the last of them.
+pub fn segments(start: SeqNum, end: SeqNum, mss: u32, fin: Option<SeqNum>) -> u32 {
+    let last = fin.filter(|&fin| end == fin + 1).unwrap_or(end);
+    last.since(start).div_ceil(mss.max(1)).max(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -210,13 +247,13 @@ mod tests {
     fn acknowledging_cuts_records_and_reports_the_youngest_sent_once() {
         let mut queue = queue(&[10, 10, 10]);
         assert_eq!(
-            queue.acknowledge(START + 15),
-            Acked { len: 15, sent_at: Some(T(1)), retransmitted_at: None, segment: 10 }
+            queue.acknowledge(START + 15, None),
+            Acked { len: 15, sent_at: Some(T(1)), retransmitted_at: None, segment: 10, segments: 2 }
         );
-        assert_eq!(queue.acknowledge(START + 15), Acked::default());
+        assert_eq!(queue.acknowledge(START + 15, None), Acked::default());
         assert_eq!(
-            queue.acknowledge(START + 30),
-            Acked { len: 15, sent_at: Some(T(2)), retransmitted_at: None, segment: 10 }
+            queue.acknowledge(START + 30, None),
+            Acked { len: 15, sent_at: Some(T(2)), retransmitted_at: None, segment: 10, segments: 2 }
         );
         assert!(queue.is_empty());
     }
@@ -228,12 +265,12 @@ mod tests {
         queue.mark_first_lost(10);
         assert_eq!(queue.retransmit(100, 1_000, T(9)), Some((START, START + 10)));
         assert_eq!(
-            queue.acknowledge(START + 10),
-            Acked { len: 10, sent_at: None, retransmitted_at: Some(T(9)), segment: 0 }
+            queue.acknowledge(START + 10, None),
+            Acked { len: 10, sent_at: None, retransmitted_at: Some(T(9)), segment: 0, segments: 1 }
         );
         assert_eq!(
-            queue.acknowledge(START + 20),
-            Acked { len: 10, sent_at: Some(T(1)), retransmitted_at: None, segment: 10 }
+            queue.acknowledge(START + 20, None),
+            Acked { len: 10, sent_at: Some(T(1)), retransmitted_at: None, segment: 10, segments: 1 }
         );
     }
 
@@ -245,7 +282,7 @@ mod tests {
         assert_eq!(queue.retransmit(6, 1_000, T(5)), Some((START, START + 6)));
         assert_eq!(queue.lost(), 14);
         assert_eq!(queue.retransmit(6, 1_000, T(5)), Some((START + 6, START + 10)));
-        assert_eq!(queue.acknowledge(START + 12).len, 12);
+        assert_eq!(queue.acknowledge(START + 12, None).len, 12);
         assert_eq!(queue.lost(), 8);
         assert_eq!(queue.retransmit(100, 1_000, T(5)), Some((START + 12, START + 20)));
         assert_eq!(queue.retransmit(100, 1_000, T(5)), None);

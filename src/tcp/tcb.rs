@@ -24,6 +24,7 @@ use super::segment::{FourTuple, fixed_headers};
 use super::send::SendQueue;
 use super::sent::SentQueue;
 use super::state::State;
+use super::statistics::Counts;
 use super::timers::Deadlines;
 
 /// What every step of a connection may use: settings, the device's abilities, counters and the time.
@@ -94,6 +95,8 @@ pub struct Agreed {
     pub snd_shift: u8,
     /// Shift of windows sent.
     pub rcv_shift: u8,
+    /// Both sides offered window scaling, if only by a shift of zero.
+    pub scaling: bool,
     /// Both sides said SACK-permitted.
     pub sack: bool,
     /// Both sides sent timestamps.
@@ -122,7 +125,9 @@ pub struct Tcb {
     pub options: Arc<SocketOptions>,
     /// The state; changed through [`Tcb::enter`] only.
     pub state: State,
-    /// The listener it came from: a passive open (MUST-11).
+    /// It was opened actively (MUST-11).
+    pub active: bool,
+    /// The listener it came from, until it is accepted.
     pub listener: Option<u32>,
     /// A SYN or SYN-ACK is to be sent.
     pub syn_due: bool,
@@ -182,6 +187,8 @@ pub struct Tcb {
     pub path: PathState,
     /// What is owed to the peer.
     pub ack: AckState,
+    /// What is counted for `TCP_INFO`.
+    pub counts: Counts,
     /// Timers.
     pub deadlines: Deadlines,
     /// Bytes from SND.UNA on.
@@ -219,6 +226,7 @@ impl Tcb {
             ack: AckState::new(if options.quick_ack { env.config.quick_acks } else { 0 }),
             options,
             state,
+            active: state == State::SynSent,
             listener: None,
             syn_due: false,
             syn_repeated: false,
@@ -247,6 +255,7 @@ impl Tcb {
             rtt: RttEstimator::default(),
             recovery: Recovery::new(iss),
             path: PathState::default(),
+            counts: Counts::new(env.now),
             deadlines: Deadlines::default(),
             send_queue: SendQueue::default(),
             sent: SentQueue::default(),
@@ -283,7 +292,9 @@ impl Tcb {
         let config = env.config;
         self.agreed.sack = config.sack && offered.sack_permitted;
         self.agreed.timestamps = config.timestamps && offered.timestamps.is_some();
-        match offered.window_scale.filter(|_| config.window_scaling) {
+        let scale = offered.window_scale.filter(|_| config.window_scaling);
+        self.agreed.scaling = scale.is_some();
+        match scale {
             Some(shift) => self.agreed.snd_shift = shift,
             None => (self.agreed.snd_shift, self.agreed.rcv_shift) = (0, 0),
         }

@@ -20,6 +20,7 @@ mod open;
 mod options;
 mod reset;
 mod retransmit;
+mod statistics;
 mod time_wait;
 mod timestamps;
 mod window;
@@ -357,6 +358,10 @@ impl Bench {
         let mut options = self.tcp.options(self.id()).unwrap();
         change(&mut options);
         self.tcp.set_options(self.id(), options, self.now).unwrap();
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.tcp.statistics(self.id(), self.now).unwrap()
     }
 
     fn dropped(&self, reason: DropReason) -> u64 {

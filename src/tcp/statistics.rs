@@ -1,0 +1,341 @@
+//! What `TCP_INFO` tells of one connection: the few counters a connection keeps for it, and the snapshot made from them and from
+//! what the connection knows anyway (the names are Linux's, the quantities those of RFC 4898).
+//!
+//! Times are kept as 32 bits of milliseconds, so that all of this takes 29 bytes of a connection.
+
+use crate::base::socket::SocketError;
+use crate::base::time::{Duration, Instant};
+
+use super::congestion::Algorithm;
+use super::recovery::Phase;
+use super::state::State;
+use super::tcb::Tcb;
+use super::{Tcp, TcpId};
+use crate::tcp::config::TcpConfig;
+
+/// What sending waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Waits {
+    /// Nothing is queued or under way.
+    #[default]
+    Idle,
+    /// The network, or acknowledgements.
+    Busy,
+    /// The peer's window.
+    Window,
+}
+
+/// The counters of one connection.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    /// Segments sent again, SYNs included.
+    pub retransmitted: u32,
+    /// Segments of ours that arrived, the SYN included.
+    pub delivered: u32,
+    data_sent: u32,
+    data_received: u32,
+    since: u32,
+    busy: u32,
+    window_limited: u32,
+    waits: Waits,
+}
+
+impl Counts {
+    /// Nothing counted; every "last time" is now.
+    pub fn new(now: Instant) -> Self {
+        let now = millis(now);
+        Counts { data_sent: now, data_received: now, since: now, ..Counts::default() }
+    }
+
+    /// Data was sent.
+    pub fn sent_data(&mut self, now: Instant) {
+        self.data_sent = millis(now);
+    }
+
+    /// Data was received.
+    pub fn received_data(&mut self, now: Instant) {
+        self.data_received = millis(now);
+    }
+
+    /// From now on sending waits for `waits`.
+    pub fn wait(&mut self, waits: Waits, now: Instant) {
+        if waits == self.waits {
+            return;
+        }
+        (self.busy, self.window_limited) = self.times(now);
+        self.since = millis(now);
+        self.waits = waits;
+    }
+
+    /// Milliseconds busy in all, and those of them limited by the peer's window.
+    fn times(&self, now: Instant) -> (u32, u32) {
+        let passed = millis(now).wrapping_sub(self.since);
+        let in_any = if self.waits == Waits::Idle { 0 } else { passed };
+        let in_window = if self.waits == Waits::Window { passed } else { 0 };
+        (self.busy.wrapping_add(in_any), self.window_limited.wrapping_add(in_window))
+    }
+}
+
+/// Milliseconds, modulo 2³².
+fn millis(at: Instant) -> u32 {
+    at.as_millis() as u32
+}
+
+/// The phase of loss recovery, as `tcpi_ca_state` numbers it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RecoveryState {
+    /// Nothing unusual.
+    Open = 0,
+    /// Duplicate acknowledgements came, not enough of them for a loss.
+    Disorder = 1,
+    /// The window was reduced for ECN.
+    Reduced = 2,
+    /// Fast recovery.
+    Recovery = 3,
+    /// After a retransmission timeout.
+    Loss = 4,
+}
+
+/// Everything `TCP_INFO` tells of a connection, at one moment. "Segments" are of [`Statistics::send_mss`] bytes, the last of each
+/// transmission perhaps shorter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statistics {
+    /// The state.
+    pub state: State,
+    /// The phase of loss recovery.
+    pub recovery: RecoveryState,
+    /// Retransmission timeouts in a row.
+    pub retransmits: u8,
+    /// Unanswered probes, of a zero window or of keep-alive.
+    pub probes: u8,
+    /// Doublings of the retransmission timeout, or of the probe interval.
+    pub backoff: u8,
+    /// Timestamps were agreed (RFC 7323).
+    pub timestamps: bool,
+    /// SACK was agreed (RFC 2018).
+    pub sack: bool,
+    /// Window scaling was agreed (RFC 7323).
+    pub window_scaling: bool,
+    /// The retransmission timeout, back-off included.
+    pub rto: Duration,
+    /// The longest that an acknowledgement is withheld.
+    pub ack_timeout: Duration,
+    /// Effective send MSS, options taken off, in bytes.
+    pub send_mss: u32,
+    /// The largest segment the peer is known to send, in bytes.
+    pub receive_mss: u32,
+    /// The MSS this side announced, in bytes.
+    pub advertised_mss: u32,
+    /// Segments sent and not acknowledged, the SYN included.
+    pub unacknowledged: u32,
+    /// Of these, those that SACK says have arrived. Always 0: SACK is not used for recovery yet.
+    pub sacked: u32,
+    /// Of these, those that count as lost and were not sent again yet.
+    pub lost: u32,
+    /// Of these, those that were sent again.
+    pub retransmitting: u32,
+    /// Segments sent again since the connection was opened.
+    pub retransmitted: u32,
+    /// Smoothed round-trip time; zero until measured.
+    pub srtt: Duration,
+    /// Round-trip time variation; zero until measured.
+    pub rttvar: Duration,
+    /// Shortest round trip; zero until measured.
+    pub min_rtt: Duration,
+    /// Round-trip time as the receiver sees it. Always zero: it is not measured yet.
+    pub receive_rtt: Duration,
+    /// Slow start threshold in segments; `u32::MAX` until there is one.
+    pub slow_start_threshold: u32,
+    /// Congestion window, in segments.
+    pub congestion_window: u32,
+    /// Segments by which reordering is tolerated before it counts as loss.
+    pub reordering: u32,
+    /// Times that reordering was seen. Always 0: it is not looked for yet.
+    pub reordering_seen: u32,
+    /// Time since data was sent last.
+    pub since_data_sent: Duration,
+    /// Time since data was received last.
+    pub since_data_received: Duration,
+    /// Time since an acknowledgement was received last.
+    pub since_ack_received: Duration,
+    /// Time in all that data was queued or under way, in whole milliseconds.
+    pub busy: Duration,
+    /// Time of this that the peer's window held data back.
+    pub window_limited: Duration,
+    /// Segments that arrived, the SYN included.
+    pub delivered: u32,
+    /// Sequence numbers acknowledged since the connection was established, the SYN of an active open and the FIN included.
+    pub bytes_acked: u64,
+    /// Sequence numbers received in order, the peer's FIN included.
+    pub bytes_received: u64,
+    /// The peer's window, in bytes.
+    pub send_window: u32,
+    /// This side's window as the peer knows it, in bytes.
+    pub receive_window: u32,
+    /// Bytes queued and never sent.
+    pub not_sent: u32,
+}
+
+impl Statistics {
+    /// The values under Linux's names and in its units: µs for round trips and busy times, ms for "last" times.
+    pub fn named(&self) -> [(&'static str, u64); 35] {
+        let micros = |time: Duration| time.as_micros() as u64;
+        let millis = |time: Duration| time.as_millis() as u64;
+        let options =
+            u64::from(self.timestamps) | u64::from(self.sack) << 1 | u64::from(self.window_scaling) << 2;
+        // Linux's infinity is 2³¹ − 1.
+        let ssthresh = u64::from(self.slow_start_threshold.min(i32::MAX as u32));
+        [
+            ("tcpi_state", u64::from(state_number(self.state))),
+            ("tcpi_ca_state", self.recovery as u64),
+            ("tcpi_retransmits", self.retransmits.into()),
+            ("tcpi_probes", self.probes.into()),
+            ("tcpi_backoff", self.backoff.into()),
+            ("tcpi_options", options),
+            ("tcpi_rto", micros(self.rto)),
+            ("tcpi_ato", micros(self.ack_timeout)),
+            ("tcpi_snd_mss", self.send_mss.into()),
+            ("tcpi_rcv_mss", self.receive_mss.into()),
+            ("tcpi_advmss", self.advertised_mss.into()),
+            ("tcpi_unacked", self.unacknowledged.into()),
+            ("tcpi_sacked", self.sacked.into()),
+            ("tcpi_lost", self.lost.into()),
+            ("tcpi_retrans", self.retransmitting.into()),
+            ("tcpi_total_retrans", self.retransmitted.into()),
+            ("tcpi_rtt", micros(self.srtt)),
+            ("tcpi_rttvar", micros(self.rttvar)),
+            ("tcpi_min_rtt", micros(self.min_rtt)),
+            ("tcpi_rcv_rtt", micros(self.receive_rtt)),
+            ("tcpi_snd_ssthresh", ssthresh),
+            ("tcpi_snd_cwnd", self.congestion_window.into()),
+            ("tcpi_reordering", self.reordering.into()),
+            ("tcpi_reord_seen", self.reordering_seen.into()),
+            ("tcpi_last_data_sent", millis(self.since_data_sent)),
+            ("tcpi_last_data_recv", millis(self.since_data_received)),
+            ("tcpi_last_ack_recv", millis(self.since_ack_received)),
+            ("tcpi_busy_time", micros(self.busy)),
+            ("tcpi_rwnd_limited", micros(self.window_limited)),
+            ("tcpi_delivered", self.delivered.into()),
+            ("tcpi_bytes_acked", self.bytes_acked),
+            ("tcpi_bytes_received", self.bytes_received),
+            ("tcpi_snd_wnd", self.send_window.into()),
+            ("tcpi_rcv_wnd", self.receive_window.into()),
+            ("tcpi_notsent_bytes", self.not_sent.into()),
+        ]
+    }
+
+    /// One value by Linux's name.
+    pub fn get(&self, name: &str) -> Option<u64> {
+        self.named().into_iter().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+}
+
+/// Linux's number of a state. It shows a socket in TIME-WAIT as closed, since a record has taken its place.
+const fn state_number(state: State) -> u8 {
+    match state {
+        State::Established => 1,
+        State::SynSent => 2,
+        State::SynReceived => 3,
+        State::FinWait1 => 4,
+        State::FinWait2 => 5,
+        State::TimeWait | State::Closed => 7,
+        State::CloseWait => 8,
+        State::LastAck => 9,
+        State::Listen => 10,
+        State::Closing => 11,
+    }
+}
+
+impl Tcp {
+    /// `TCP_INFO`: what is known of a connection now.
+    pub fn statistics(&self, id: TcpId, now: Instant) -> Result<Statistics, SocketError> {
+        let tcb = self.connections.get(id.0).ok_or(SocketError::NoSocket)?;
+        Ok(tcb.statistics(&self.config, now))
+    }
+}
+
+impl Tcb {
+    fn statistics(&self, config: &TcpConfig, now: Instant) -> Statistics {
+        let mss = self.mss();
+        let opening = matches!(self.state, State::SynSent | State::SynReceived);
+        let flight = self.sent.count(self.snd.fin);
+        let since = |then: u32| Duration::from_millis(millis(now).wrapping_sub(then).into());
+        let (busy, window_limited) = self.counts.times(now);
+        let millis = |count: u32| Duration::from_millis(count.into());
+        let ssthresh = self.congestion.ssthresh();
+        Statistics {
+            state: self.state,
+            recovery: self.recovery_state(),
+            retransmits: self.retries,
+            probes: self.probes,
+            backoff: if opening { self.retries } else { self.rtt.backoff.max(self.probe_backoff) },
+            timestamps: self.agreed.timestamps,
+            sack: self.agreed.sack,
+            window_scaling: self.agreed.scaling,
+            rto: self.rtt.rto(config),
+            ack_timeout: config.delayed_ack,
+            send_mss: mss,
+            receive_mss: self.ack.segment().into(),
+            advertised_mss: self.agreed.advertised_mss.into(),
+            unacknowledged: if opening { 1 } else { flight.all },
+            sacked: 0,
+            lost: flight.lost,
+            retransmitting: flight.retransmitted,
+            retransmitted: self.counts.retransmitted,
+            srtt: self.rtt.srtt().unwrap_or_default(),
+            rttvar: self.rtt.rttvar().unwrap_or_default(),
+            min_rtt: self.rtt.min_rtt().unwrap_or_default(),
+            receive_rtt: Duration::ZERO,
+            slow_start_threshold: if ssthresh == u32::MAX { ssthresh } else { ssthresh / mss },
+            congestion_window: self.congestion.window() / mss,
+            reordering: super::recovery::DUP_THRESH,
+            reordering_seen: 0,
+            since_data_sent: since(self.counts.data_sent),
+            since_data_received: since(self.counts.data_received),
+            since_ack_received: now.since(self.heard_at),
+            busy: millis(busy),
+            window_limited: millis(window_limited),
+            delivered: self.counts.delivered,
+            bytes_acked: self.acknowledged_numbers(),
+            bytes_received: self.rcv.offset + u64::from(self.has_received_fin()),
+            send_window: self.snd.wnd,
+            receive_window: self.rcv.wnd(),
+            not_sent: self.unsent(),
+        }
+    }
+
+    fn recovery_state(&self) -> RecoveryState {
+        match self.recovery.phase {
+            Phase::Open if self.recovery.dup_acks() > 0 => RecoveryState::Disorder,
+            Phase::Open => RecoveryState::Open,
+            Phase::FastRecovery => RecoveryState::Recovery,
+            Phase::Loss => RecoveryState::Loss,
+        }
+    }
+
+    fn acknowledged_numbers(&self) -> u64 {
+        let syn = self.active && self.snd.una != self.snd.iss;
+        self.send_queue.acknowledged() + u64::from(syn) + u64::from(self.fin_acked())
+    }
+
+    fn has_received_fin(&self) -> bool {
+        matches!(self.state, State::CloseWait | State::LastAck | State::Closing | State::TimeWait)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 4898 `SndLimTime*`: busy time includes the time that the peer's window held data back.
+    #[test]
+    fn busy_time_includes_window_limited_time() {
+        let at = Instant::from_millis;
+        let mut counts = Counts::new(at(u64::from(u32::MAX) - 5));
+        counts.wait(Waits::Busy, at(u64::from(u32::MAX)));
+        counts.wait(Waits::Window, at(u64::from(u32::MAX) + 10));
+        assert_eq!(counts.times(at(u64::from(u32::MAX) + 15)), (15, 5));
+        counts.wait(Waits::Idle, at(u64::from(u32::MAX) + 30));
+        assert_eq!(counts.times(at(u64::from(u32::MAX) + 99)), (30, 20));
+    }
+}

@@ -1,0 +1,109 @@
+//! `TCP_INFO`: what a snapshot tells in the life of a connection.
+
+use super::*;
+
+/// Some values by Linux's names.
+#[track_caller]
+fn tells(b: &Bench, expected: &[(&str, u64)]) {
+    let statistics = b.statistics();
+    for &(name, value) in expected {
+        assert_eq!(statistics.get(name), Some(value), "{name} of {statistics:?}");
+    }
+}
+
+/// A connection just accepted: one round trip of 100 ms was measured, and the SYN-ACK counts as delivered.
+#[test]
+fn a_new_connection_tells_what_was_agreed() {
+    let config = TcpConfig { timestamps: true, sack: true, window_scaling: true, ..plain() };
+    let mut b = Bench::listening(config);
+    b.gets(seg(SYN, 0, 0).mss(MSS as u16).window(9_000).sack_permitted().scale(0).ts(1, 0));
+    assert_eq!(b.sends(SYN_ACK, 0, 1).options.window_scale, Some(0), "offered though both shifts are zero");
+    b.now += ms(100);
+    b.gets(seg(ACK, 1, 1).window(9_000).ts(2, 0));
+    b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
+    tells(&b, &[("tcpi_state", 1), ("tcpi_ca_state", 0), ("tcpi_options", 7), ("tcpi_advmss", 1_000)]);
+    tells(
+        &b,
+        &[("tcpi_snd_mss", 988), ("tcpi_rcv_mss", 536), ("tcpi_snd_wnd", 9_000), ("tcpi_rcv_wnd", 10_000)],
+    );
+    tells(
+        &b,
+        &[("tcpi_rtt", 100_000), ("tcpi_rttvar", 50_000), ("tcpi_min_rtt", 100_000), ("tcpi_rto", 300_000)],
+    );
+    tells(&b, &[("tcpi_ato", 40_000), ("tcpi_snd_cwnd", 10), ("tcpi_snd_ssthresh", 0x7fff_ffff)]);
+    tells(&b, &[("tcpi_delivered", 1), ("tcpi_bytes_acked", 0), ("tcpi_unacked", 0), ("tcpi_reordering", 3)]);
+}
+
+/// Flight, loss and repair, in segments; RFC 4898's octets.
+#[test]
+fn segments_are_counted_by_their_fate() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(2_500)).unwrap();
+    tells(&b, &[("tcpi_notsent_bytes", 2_500), ("tcpi_unacked", 0)]);
+    (0..3).for_each(|_| drop(b.next().unwrap()));
+    tells(&b, &[("tcpi_notsent_bytes", 0), ("tcpi_unacked", 3), ("tcpi_lost", 0)]);
+    b.gets(seg(ACK, 1, 1));
+    tells(&b, &[("tcpi_ca_state", 1)]);
+    b.until_timer();
+    tells(&b, &[("tcpi_ca_state", 4), ("tcpi_lost", 3), ("tcpi_retransmits", 1), ("tcpi_backoff", 1)]);
+    b.sends_data(ACK, 1, 1, MSS);
+    tells(&b, &[("tcpi_lost", 2), ("tcpi_retrans", 1), ("tcpi_total_retrans", 1), ("tcpi_rto", 600_000)]);
+    tells(&b, &[("tcpi_snd_cwnd", 1), ("tcpi_snd_ssthresh", 2)]);
+    b.gets(seg(ACK, 1, 2_501));
+    tells(&b, &[("tcpi_unacked", 0), ("tcpi_delivered", 4), ("tcpi_bytes_acked", 2_500), ("tcpi_lost", 0)]);
+    tells(&b, &[("tcpi_ca_state", 0), ("tcpi_retransmits", 0), ("tcpi_total_retrans", 1)]);
+}
+
+/// The SYN of an active open is a segment and a sequence number as any other, its retransmission too; so are both FINs.
+#[test]
+fn syn_and_fin_count_as_segments_and_numbers() {
+    let mut b = Bench::opening(plain());
+    b.sends(SYN, 0, 0);
+    tells(&b, &[("tcpi_state", 2), ("tcpi_unacked", 1)]);
+    b.until_timer();
+    b.sends(SYN, 0, 0);
+    tells(&b, &[("tcpi_retransmits", 1), ("tcpi_total_retrans", 1), ("tcpi_backoff", 1)]);
+    b.gets(seg(SYN_ACK, 0, 1));
+    b.sends(ACK, 1, 1);
+    tells(&b, &[("tcpi_delivered", 1), ("tcpi_bytes_acked", 1), ("tcpi_retransmits", 0)]);
+    b.gets(seg(FIN_ACK, 1, 1).data(b"abc"));
+    b.sends(ACK, 1, 5);
+    tells(&b, &[("tcpi_state", 8), ("tcpi_bytes_received", 4), ("tcpi_delivered", 1)]);
+    b.shutdown();
+    b.sends(FIN_ACK, 1, 5);
+    tells(&b, &[("tcpi_state", 9), ("tcpi_unacked", 1)]);
+    b.gets(seg(ACK, 5, 2));
+    tells(&b, &[("tcpi_state", 7), ("tcpi_bytes_acked", 2), ("tcpi_delivered", 2)]);
+}
+
+/// A FIN rides on the last segment: it is none of its own.
+#[test]
+fn a_fin_on_a_full_segment_is_no_further_segment() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(MSS)).unwrap();
+    b.shutdown();
+    b.sends_data(FIN_ACK.with(PSH), 1, 1, MSS);
+    tells(&b, &[("tcpi_unacked", 1)]);
+    b.gets(seg(ACK, 1, MSS as u32 + 2));
+    tells(&b, &[("tcpi_delivered", 2), ("tcpi_bytes_acked", 1_001)]);
+}
+
+/// Time since data and acknowledgements, and RFC 4898's times of sending: busy in all, and held back by the peer's window.
+#[test]
+fn times_are_told_in_milliseconds() {
+    let mut b = Bench::established_with(plain(), 1_000);
+    b.after(ms(50));
+    tells(&b, &[("tcpi_last_ack_recv", 50), ("tcpi_last_data_sent", 50), ("tcpi_busy_time", 0)]);
+    b.write(&bytes(2_000)).unwrap();
+    b.sends_data(ACK, 1, 1, MSS);
+    b.silent();
+    b.after(ms(20));
+    tells(&b, &[("tcpi_busy_time", 20_000), ("tcpi_rwnd_limited", 20_000), ("tcpi_last_data_sent", 20)]);
+    b.gets(seg(ACK, 1, 1_001).window(2_000).data(b"x"));
+    b.sends_data(ACK.with(PSH), 1_001, 1 + 1, MSS);
+    b.after(ms(30));
+    tells(&b, &[("tcpi_busy_time", 50_000), ("tcpi_rwnd_limited", 20_000), ("tcpi_last_data_recv", 30)]);
+    b.gets(seg(ACK, 2, 2_001).window(2_000));
+    b.after(ms(30));
+    tells(&b, &[("tcpi_busy_time", 50_000), ("tcpi_last_ack_recv", 30), ("tcpi_last_data_recv", 60)]);
+}

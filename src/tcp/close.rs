@@ -3,12 +3,14 @@
 use std::net::Shutdown;
 
 use crate::base::socket::{Readiness, SocketError};
+use crate::base::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, TcpHeader};
 
 use super::segment::Segment;
 use super::state::State;
 use super::tcb::{Env, Tcb};
+use super::timers::Timer;
 
 /// What closing a socket leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -21,15 +23,31 @@ pub enum Closing {
     Silent,
 }
 
+/// How far a close that waits for the peer is (`SO_LINGER`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lingering {
+    /// Nobody waits.
+    No,
+    /// Until the peer has acknowledged everything.
+    Waiting,
+    /// The time is over.
+    Over,
+}
+
 impl Tcb {
-    /// The application closes one direction or both (RFC 9293 §3.10.4; half-close). FIN follows the pending data.
+    /// The application closes one direction or both (RFC 9293 §3.10.4; half-close). FIN follows the pending data. As on Linux,
+    /// shutting reading down is not told to the peer: what waits or still comes can be read, and nobody waits for more. An open
+    /// in progress is given up.
     pub fn shutdown(&mut self, how: Shutdown) -> Result<(), SocketError> {
-        if matches!(self.state, State::Closed | State::SynSent | State::Listen) {
+        if matches!(self.state, State::Closed | State::TimeWait | State::Listen) {
             return Err(SocketError::NotConnected);
+        }
+        if self.state == State::SynSent {
+            self.die(Some(SocketError::ConnectionReset));
+            return Ok(());
         }
         if matches!(how, Shutdown::Read | Shutdown::Both) {
             self.read_closed = true;
-            self.receive_queue.clear();
             self.events |= Readiness::IN | Readiness::RDHUP;
         }
         if matches!(how, Shutdown::Write | Shutdown::Both) {
@@ -60,13 +78,47 @@ impl Tcb {
                 self.die(None);
                 Closing::Silent
             }
-            _ if unread => Closing::Reset,
+            _ if unread || self.options.linger == Some(Duration::ZERO) => Closing::Reset,
             _ => {
                 self.close_sending();
                 self.arm_orphan(env);
                 Closing::Graceful
             }
         }
+    }
+
+    /// A close that waits, as the `linger` option asks: the first call closes both directions. `WouldBlock` while the peer has not
+    /// acknowledged everything, `TimedOut` when the time is over.
+    pub fn linger(&mut self, now: Instant) -> Result<(), SocketError> {
+        let unread = !self.receive_queue.is_empty();
+        let Some(patience) = self.options.linger.filter(|time| !time.is_zero()) else { return Ok(()) };
+        match self.lingering {
+            _ if self.state == State::SynSent => return Ok(()),
+            Lingering::No if unread => return Ok(()),
+            Lingering::No => {
+                self.lingering = Lingering::Waiting;
+                self.read_closed = true;
+                self.close_sending();
+                self.deadlines.set(Timer::Orphan, now + patience);
+            }
+            Lingering::Waiting => {}
+            Lingering::Over => return Err(SocketError::TimedOut),
+        }
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        match self.state {
+            State::SynReceived | State::FinWait1 | State::Closing | State::LastAck => {
+                Err(SocketError::WouldBlock)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The time to linger is over.
+    pub fn stop_lingering(&mut self) {
+        self.lingering = Lingering::Over;
+        self.events |= Readiness::HUP;
     }
 }
 

@@ -19,7 +19,7 @@ impl Tcb {
     /// The SYN or SYN-ACK was not answered in time: again, or no more (MUST-22, MUST-23). An active open that met another keeps
     /// the retries of an active open (MUST-11).
     pub fn on_syn_timeout(&mut self, env: &mut Env) {
-        let active = self.listener.is_none();
+        let active = self.active;
         let most = if active {
             self.options.syn_retries.saturating_add(env.config.syn_linear_retries)
         } else {

@@ -64,7 +64,6 @@ impl HalfOpen {
     /// The connection this entry stands for, in SYN-RECEIVED.
     pub fn to_tcb(&self, ts_offset: u32, options: Arc<SocketOptions>, env: &Env) -> Tcb {
         let mut tcb = Tcb::new(self.tuple, State::SynReceived, self.iss, ts_offset, options, env);
-        tcb.listener = Some(self.listener);
         tcb.retries = self.retries;
         tcb.counts.retransmitted = self.retries.into();
         tcb.syn_repeated = self.repeated;

@@ -7,6 +7,8 @@ use crate::base::time::Duration;
 use crate::wire::tcp::Flags;
 
 use super::ack::Provoked;
+use super::close::Lingering;
+use super::config::TcpConfig;
 use super::giving_up::NEVER;
 use super::reassembly::Reassembly;
 use super::segment::Segment;
@@ -52,6 +54,7 @@ impl Tcb {
         self.check_syn(segment, env)?;
         self.check_ack(segment, env)?;
         self.take_timestamp(segment, env);
+        self.check_urgent(segment);
         self.take_text_and_fin(segment, env)
     }
 
@@ -221,6 +224,10 @@ impl Tcb {
         if self.snd.small.before(ack) {
             self.snd.small = ack;
         }
+        if self.snd.up.before(ack) {
+            self.snd.up = ack;
+        }
+        self.more = false;
         self.retries = 0;
         self.troubled_since = NEVER;
         if self.orphan {
@@ -231,12 +238,12 @@ impl Tcb {
         self.measure(acked, segment.header.options.timestamps.map(|ts| ts.ecr), env.now);
         self.on_new_ack(bytes, flight, env);
         self.arm_retransmit(env);
-        self.tell_room(env);
+        self.tell_room(env.config);
     }
 
     /// A writer that found the queue full is told when a quarter of it is free.
-    pub fn tell_room(&mut self, env: &Env) {
-        let limit = self.send_limit(env.config);
+    pub fn tell_room(&mut self, config: &TcpConfig) {
+        let limit = self.send_limit(config);
         if self.wants_room && self.send_queue.len() <= limit - limit.div_ceil(4).min(limit) {
             self.wants_room = false;
             self.events |= Readiness::OUT;
@@ -267,6 +274,9 @@ impl Tcb {
     fn closing_ack(&mut self, env: &mut Env) -> Step {
         if !self.fin_acked() {
             return Ok(());
+        }
+        if self.lingering == Lingering::Waiting {
+            self.events |= Readiness::HUP;
         }
         match self.state {
             State::FinWait1 => {
@@ -329,7 +339,8 @@ impl Tcb {
         env.counters.tcp_in_data += 1;
         self.counts.received_data(env.now);
         env.counters.tcp_in_bytes += segment.payload.len() as u64;
-        if self.orphan {
+        let shut = self.read_closed && matches!(self.state, State::FinWait1 | State::FinWait2);
+        if self.orphan || shut {
             // Nobody will ever read it: RFC 9293 §3.6.1, half-duplex close (MAY-1, SHLD-3).
             return Err(Verdict::Abort(DropReason::TcpAfterClose));
         }
@@ -358,9 +369,7 @@ impl Tcb {
         self.rcv.nxt += payload.len() as u32;
         self.rcv.offset += payload.len() as u64;
         self.events |= Readiness::IN;
-        if !self.read_closed {
-            self.receive_queue.push(payload);
-        }
+        self.receive_queue.push(payload);
     }
 
     /// What waited behind the gap that was just filled.
@@ -413,6 +422,7 @@ impl Tcb {
         self.syn_due = false;
         self.deadlines.clear(Timer::Retransmit);
         self.snd.una = self.snd.iss + 1;
+        self.snd.up = self.snd.una;
         self.recovery.restart(self.snd.una);
         let scaled = if segment.has(Flags::SYN) { 0 } else { self.agreed.snd_shift };
         self.snd.wnd = u32::from(segment.header.window) << scaled;

@@ -223,8 +223,13 @@ impl Tcb {
         if options.quick_ack != self.ack.is_quick() {
             self.ack.set_quick(if options.quick_ack { config.quick_acks.max(1) } else { 0 });
         }
+        // Linux: switching Nagle off sends what waits, even a corked segment.
+        if options.nodelay && !self.options.nodelay && self.unsent() > 0 {
+            self.override_due = true;
+        }
         self.options = options;
         self.arm_keep_alive(now);
+        self.tell_room(config);
     }
 
     /// Memory of the receive buffer, in bytes.

@@ -92,7 +92,7 @@ impl Tcb {
             self.arm_retransmit(env);
         }
         let fin = self.snd.fin.is_some_and(|fin| fin.before(end));
-        Some(self.send_range(start, end, fin, env))
+        Some(self.send_range(start, end, fin, true, env))
     }
 
     /// How much from `start` on the peer's window has room for. After a shrink what fits goes again as usual (SHLD-16) and what does
@@ -122,7 +122,7 @@ impl Tcb {
         if len == 0 && !fin {
             return None;
         }
-        self.override_due = false;
+        let overridden = std::mem::take(&mut self.override_due);
         self.probe_backoff = 0;
         self.deadlines.clear(Timer::Probe);
         let start = self.snd.nxt;
@@ -138,7 +138,7 @@ impl Tcb {
         if self.deadlines.get(Timer::Retransmit).is_none() {
             self.arm_retransmit(env);
         }
-        Some(self.send_range(start, end, fin, env))
+        Some(self.send_range(start, end, fin, overridden, env))
     }
 
     /// How many bytes of new data go now: whole segments, and a short one only where the silly-window rule (RFC 9293
@@ -148,9 +148,12 @@ impl Tcb {
         let len = unsent.min(window).min(congestion).min(self.super_segment(env));
         let tail = len % mss;
         let everything = len == unsent;
-        // Minshall: a short segment waits only for the acknowledgement of another short one.
-        let nagle = self.options.nodelay || fin || self.snd.small.at_or_before(self.snd.una);
-        if tail == 0 || (everything && nagle) {
+        // Policy 14. Minshall: a short segment waits only for the acknowledgement of another short one. Cork and `MSG_MORE` hold it in
+        // any case; FIN, urgent data and the override (one RTO with nothing under way, MUST-60) go.
+        let nagle = self.options.nodelay || self.snd.small.at_or_before(self.snd.una);
+        let urgent = self.snd.up.after(self.snd.nxt);
+        let free = fin || urgent || self.override_due || (nagle && !self.is_corked());
+        if tail == 0 || (everything && free) {
             return Some(len);
         }
         if len > mss {
@@ -159,6 +162,11 @@ impl Tcb {
         // Less than a segment: half of the largest window the peer ever had, or the override timer (§3.8.6.2.1 (3), (4)).
         let window_limited = len == window && !everything;
         (window_limited && (len >= self.snd.max_wnd / 2 || self.override_due)).then_some(len)
+    }
+
+    /// More is to come, so that less than a full segment waits for it.
+    fn is_corked(&self) -> bool {
+        self.options.cork || self.more
     }
 
     /// Payload of a full segment sent now: SACK blocks take their room from it (RFC 6691 §3.1; or it would exceed the MTU).
@@ -170,21 +178,21 @@ impl Tcb {
     /// The largest payload for one frame, whole segments (tun facts: up to 65,535 bytes of IP packet).
     fn super_segment(&self, env: &Env) -> u32 {
         let full = self.full_segment();
-        if !env.capabilities.tcp_segmentation {
+        if !env.capabilities.tcp_segmentation || self.has_urgent_data() {
             return full;
         }
         let room = MAX_PACKET - header_len(self.tuple.remote.addr) - MAX_HEADER;
         (room as u32 / full * full).max(full)
     }
 
-    fn send_range(&mut self, start: SeqNum, end: SeqNum, fin: bool, env: &mut Env) -> Frame {
+    fn send_range(&mut self, start: SeqNum, end: SeqNum, fin: bool, push: bool, env: &mut Env) -> Frame {
         let data_end = if fin { end - 1 } else { end };
         let len = data_end.since(start) as usize;
         let offset = start.since(self.data_start()) as usize;
         let payload = self.send_queue.slices(offset, len);
         let mut flags = Flags::ACK;
-        // PSH on the last byte written (policy 13; MUST-60, MUST-61).
-        if len > 0 && data_end == self.data_end() {
+        // PSH on the last byte written, unless more is announced (policy 13; MUST-61). What waited for it goes with PSH.
+        if len > 0 && data_end == self.data_end() && (push || !self.is_corked()) {
             flags = flags.with(Flags::PSH);
         }
         if fin {
@@ -237,6 +245,7 @@ impl Tcb {
     fn emit(&mut self, seq: SeqNum, flags: Flags, payload: SmallVec<[Slice; 4]>, env: &mut Env) -> Frame {
         let window = self.select_window(env);
         let full = self.full_segment() as u16;
+        let urgent = self.urgent_pointer(seq);
         let options =
             Options { timestamps: self.timestamps(env.now), sack: self.sack_blocks(), ..Options::default() };
         let header = TcpHeader {
@@ -244,9 +253,9 @@ impl Tcb {
             dst_port: self.tuple.remote.port,
             seq,
             ack: self.rcv.nxt,
-            flags,
+            flags: if urgent.is_some() { flags.with(Flags::URG) } else { flags },
             window,
-            urgent: 0,
+            urgent: urgent.unwrap_or(0),
             options,
         };
         self.ack.sent();

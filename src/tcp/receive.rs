@@ -111,8 +111,17 @@ impl ReceiveQueue {
         copied
     }
 
-    /// Takes the first range away without a copy; empty if nothing waits.
-    pub fn take(&mut self) -> Option<Slice> {
+    /// Takes the first range away without a copy, at most `most` bytes of it; empty if nothing waits.
+    pub fn take(&mut self, most: usize) -> Option<Slice> {
+        let first = self.chunks.front()?;
+        if first.bytes().len() > most {
+            let head = match first {
+                Chunk::Packed { buffer, read } => buffer.slice(*read..*read + most),
+                Chunk::Whole(slice) => slice.slice(0..most),
+            };
+            self.consume(most);
+            return Some(head);
+        }
         let chunk = self.chunks.pop_front()?;
         self.memory -= chunk.charge() as u32;
         let slice = match chunk {
@@ -206,10 +215,10 @@ mod tests {
         let mut queue = ReceiveQueue::default();
         queue.push(whole(100));
         queue.push(whole(50_000));
-        assert_eq!(queue.take().map(|slice| slice.len()), Some(100));
+        assert_eq!(queue.take(usize::MAX).map(|slice| slice.len()), Some(100));
         assert_eq!(queue.read(&mut [0; 60_000]), 50_000);
         assert_eq!((queue.len(), queue.memory(), queue.chunks.capacity()), (0, 0, 0));
-        assert!(queue.take().is_none());
+        assert!(queue.take(usize::MAX).is_none());
     }
 
     proptest! {
@@ -223,7 +232,7 @@ mod tests {
                 queue.push(buffer.into());
                 model.extend(&bytes);
                 let got = if how == 1 {
-                    queue.take().map(|slice| slice.to_vec()).unwrap_or_default()
+                    queue.take(read.max(1)).map(|slice| slice.to_vec()).unwrap_or_default()
                 } else {
                     let mut into = vec![0; read];
                     let n = queue.read(&mut into);

@@ -1,12 +1,10 @@
-//! The socket calls of TCP: non-blocking, with the results POSIX gives. After each the connection is settled, and what it has
-//! to send waits for `poll_transmit`.
+//! The socket calls that open and end: non-blocking, with the results POSIX gives. After each the connection is settled, and what
+//! it has to send waits for `poll_transmit`. Bytes are moved in `transfer`, options set in `options`.
 
-use std::io::IoSlice;
 use std::net::{IpAddr, Shutdown, SocketAddr};
 
-use crate::base::buffer::Slice;
 use crate::base::counters::Counters;
-use crate::base::socket::{Readiness, SocketError};
+use crate::base::socket::SocketError;
 use crate::base::time::Instant;
 use crate::wire::ip::Endpoint;
 
@@ -15,7 +13,6 @@ use super::info::ConnectionInfo;
 use super::listener::Listener;
 use super::options::SocketOptions;
 use super::segment::FourTuple;
-use super::state::State;
 use super::tcb::{Env, Tcb};
 use super::{ListenerId, Owner, Tcp, TcpId, env};
 
@@ -51,10 +48,7 @@ impl Tcp {
     pub fn accept(&mut self, listener: ListenerId) -> Result<(TcpId, SocketAddr), SocketError> {
         let queue = &mut self.listeners.get_mut(listener.0).ok_or(SocketError::NoSocket)?.accept_queue;
         while let Some(index) = queue.pop_front() {
-            if let (Some(handle), Some(tcb)) =
-                (self.connections.handle(index), self.connections.at_mut(index))
-            {
-                tcb.listener = None;
+            if let (Some(handle), Some(tcb)) = (self.connections.handle(index), self.connections.at(index)) {
                 return Ok((TcpId(handle), tcb.tuple.remote.into()));
             }
         }
@@ -142,74 +136,6 @@ impl Tcp {
         Ok(TcpId(handle))
     }
 
-    /// Queues bytes to send, as many as the send buffer takes.
-    pub fn send(&mut self, id: TcpId, bytes: &[IoSlice<'_>], now: Instant) -> Result<usize, SocketError> {
-        let tcb = self.connections.get_mut(id.0).ok_or(SocketError::NoSocket)?;
-        let limit = tcb.send_limit(&self.config);
-        if let Some(error) = tcb.error.take() {
-            return Err(error);
-        }
-        match tcb.state {
-            State::SynSent | State::SynReceived => {
-                tcb.wants_room = true;
-                return Err(SocketError::WouldBlock);
-            }
-            state if !state.sends_data() => return Err(SocketError::BrokenPipe),
-            _ => {}
-        }
-        let taken = tcb.send_queue.append(bytes, limit);
-        if taken == 0 && bytes.iter().any(|slice| !slice.is_empty()) {
-            tcb.wants_room = true;
-            return Err(SocketError::WouldBlock);
-        }
-        // Who finds the queue full by looking (`readiness`) is told of room as well as who finds it by trying.
-        tcb.wants_room |= tcb.send_queue.len() >= limit;
-        self.settle(id.0.index, now);
-        Ok(taken)
-    }
-
-    /// Reads received bytes; zero at the end of the stream.
-    pub fn recv(&mut self, id: TcpId, into: &mut [u8], now: Instant) -> Result<usize, SocketError> {
-        self.receive_with(id, now, |tcb| tcb.receive_queue.read(into))
-    }
-
-    /// Takes the first received range without a copy; empty at the end of the stream.
-    pub fn recv_slice(&mut self, id: TcpId, now: Instant) -> Result<Slice, SocketError> {
-        self.receive_with(id, now, |tcb| tcb.receive_queue.take().unwrap_or_default())
-    }
-
-    fn receive_with<T: Default>(
-        &mut self,
-        id: TcpId,
-        now: Instant,
-        read: impl FnOnce(&mut Tcb) -> T,
-    ) -> Result<T, SocketError> {
-        let tcb = self.connections.get_mut(id.0).ok_or(SocketError::NoSocket)?;
-        if tcb.receive_queue.is_empty() {
-            return tcb.end_of_stream().map(|()| T::default());
-        }
-        let value = read(tcb);
-        let mut unused = Counters::default();
-        tcb.after_read(&Env {
-            config: &self.config,
-            capabilities: self.capabilities,
-            counters: &mut unused,
-            now,
-        });
-        self.settle(id.0.index, now);
-        Ok(value)
-    }
-
-    /// Reads received bytes and leaves them in the queue.
-    pub fn peek(&mut self, id: TcpId, into: &mut [u8]) -> Result<usize, SocketError> {
-        let tcb = self.connections.get_mut(id.0).ok_or(SocketError::NoSocket)?;
-        if tcb.receive_queue.is_empty() {
-            tcb.end_of_stream().map(|()| 0)
-        } else {
-            Ok(tcb.receive_queue.peek(into))
-        }
-    }
-
     /// Closes one or both directions; FIN follows the pending data. `NotConnected` when there is no connection.
     pub fn shutdown(&mut self, id: TcpId, how: Shutdown, now: Instant) -> Result<(), SocketError> {
         let result = self.connections.get_mut(id.0).ok_or(SocketError::NoSocket)?.shutdown(how);
@@ -217,7 +143,8 @@ impl Tcp {
         result
     }
 
-    /// Gives the socket up: the handle is gone, the connection closes gracefully in the background (RST if data is unread).
+    /// Gives the socket up: the handle is gone, the connection closes gracefully in the background; with a RST if data is unread
+    /// (SHLD-3) or the `linger` option is zero.
     pub fn close(&mut self, id: TcpId, counters: &mut Counters, now: Instant) {
         let Some(tcb) = self.connections.get_mut(id.0) else { return };
         let closing = tcb.close(&env!(self, counters, now));
@@ -231,6 +158,28 @@ impl Tcp {
         }
         self.settle(id.0.index, now);
         self.connections.retire(id.0);
+    }
+
+    /// Closes as `SO_LINGER` asks: with a time to linger, `WouldBlock` while the peer has not acknowledged everything; the socket
+    /// becomes ready for `HUP` when it has or the time is over, for another try. Any other result means that the handle is gone.
+    ///
+    /// # Errors
+    /// `TimedOut` when the time is over, and the connection goes on in the background, as on Linux; what else ended the connection
+    /// before everything was acknowledged.
+    pub fn poll_close(
+        &mut self,
+        id: TcpId,
+        counters: &mut Counters,
+        now: Instant,
+    ) -> Result<(), SocketError> {
+        let tcb = self.connections.get_mut(id.0).ok_or(SocketError::NoSocket)?;
+        let result = tcb.linger(now);
+        if result == Err(SocketError::WouldBlock) {
+            self.settle(id.0.index, now);
+        } else {
+            self.close(id, counters, now);
+        }
+        result
     }
 
     /// Resets the connection and gives the socket up.
@@ -251,18 +200,6 @@ impl Tcp {
         }
     }
 
-    /// What the socket is ready for now.
-    pub fn readiness(&self, id: TcpId) -> Readiness {
-        self.connections
-            .get(id.0)
-            .map_or(Readiness::HUP | Readiness::ERR, |tcb| tcb.readiness(tcb.send_limit(&self.config)))
-    }
-
-    /// `SO_ERROR`: the pending error, read and cleared.
-    pub fn take_error(&mut self, id: TcpId) -> Option<SocketError> {
-        self.connections.get_mut(id.0)?.error.take()
-    }
-
     /// This side's address.
     pub fn local_addr(&self, id: TcpId) -> Result<SocketAddr, SocketError> {
         self.connections.get(id.0).map(|tcb| tcb.tuple.local.into()).ok_or(SocketError::NoSocket)
@@ -276,41 +213,5 @@ impl Tcp {
     /// A snapshot of the connection.
     pub fn info(&self, id: TcpId) -> Result<ConnectionInfo, SocketError> {
         self.connections.get(id.0).map(|tcb| ConnectionInfo::of(tcb)).ok_or(SocketError::NoSocket)
-    }
-}
-
-impl Tcb {
-    /// What reading from an empty queue gives: the pending error, the end of the stream, or "not yet".
-    fn end_of_stream(&mut self) -> Result<(), SocketError> {
-        match self.error.take() {
-            Some(error) => Err(error),
-            None if self.is_at_end() => Ok(()),
-            None => Err(SocketError::WouldBlock),
-        }
-    }
-
-    fn is_at_end(&self) -> bool {
-        self.read_closed || !(self.state.receives_data() || self.state == State::SynSent)
-    }
-
-    fn readiness(&self, send_buffer: usize) -> Readiness {
-        let mut ready = Readiness::NONE;
-        if !self.receive_queue.is_empty() || self.is_at_end() || self.error.is_some() {
-            ready |= Readiness::IN;
-        }
-        let opening = matches!(self.state, State::SynSent | State::SynReceived);
-        if !opening && (!self.state.sends_data() || self.send_queue.len() < send_buffer) {
-            ready |= Readiness::OUT;
-        }
-        if self.is_at_end() {
-            ready |= Readiness::RDHUP;
-        }
-        if self.is_at_end() && !self.state.sends_data() {
-            ready |= Readiness::HUP;
-        }
-        if self.error.is_some() {
-            ready |= Readiness::ERR;
-        }
-        ready
     }
 }

@@ -11,6 +11,7 @@ use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{MAX_WINDOW_SHIFT, Options, TIMESTAMP_LEN, TcpHeader, Timestamps};
 
 use super::ack::AckState;
+use super::close::Lingering;
 use super::config::TcpConfig;
 use super::congestion::Congestion;
 use super::giving_up::NEVER;
@@ -60,6 +61,8 @@ pub struct SendSequence {
     pub fin: Option<SeqNum>,
     /// Behind the last segment sent that was smaller than the MSS (Minshall's variant of Nagle).
     pub small: SeqNum,
+    /// SND.UP: past the last urgent byte.
+    pub up: SeqNum,
 }
 
 /// RCV.* of RFC 9293 §3.3.1.
@@ -71,6 +74,8 @@ pub struct ReceiveSequence {
     pub nxt: SeqNum,
     /// The right edge of the window as advertised: RCV.NXT + RCV.WND. It never moves left (SHLD-14).
     pub adv: SeqNum,
+    /// RCV.UP: past the last urgent byte.
+    pub up: SeqNum,
     /// Payload bytes received in order so far: the stream offset of RCV.NXT.
     pub offset: u64,
     /// The sequence number of the peer's FIN, known but not reached yet.
@@ -127,8 +132,6 @@ pub struct Tcb {
     pub state: State,
     /// It was opened actively (MUST-11).
     pub active: bool,
-    /// The listener it came from, until it is accepted.
-    pub listener: Option<u32>,
     /// A SYN or SYN-ACK is to be sent.
     pub syn_due: bool,
     /// Our SYN went out again for a reason other than its timeout.
@@ -141,6 +144,12 @@ pub struct Tcb {
     pub override_due: bool,
     /// The application gave the socket up.
     pub orphan: bool,
+    /// RCV.UP lies ahead of what was read.
+    pub urgent: bool,
+    /// The last send call announced more.
+    pub more: bool,
+    /// How far a lingering close is.
+    pub lingering: Lingering,
     /// The application shut reading down.
     pub read_closed: bool,
     /// A send call found the queue full: tell when there is room.
@@ -227,13 +236,15 @@ impl Tcb {
             options,
             state,
             active: state == State::SynSent,
-            listener: None,
             syn_due: false,
             syn_repeated: false,
             close_due: false,
             probe_due: false,
             override_due: false,
             orphan: false,
+            urgent: false,
+            more: false,
+            lingering: Lingering::No,
             read_closed: false,
             wants_room: false,
             retries: 0,
@@ -248,7 +259,7 @@ impl Tcb {
             events: Readiness::NONE,
             queued: false,
             noticed: false,
-            snd: SendSequence { iss, una: iss, nxt: iss, small: iss, ..SendSequence::default() },
+            snd: SendSequence { iss, una: iss, nxt: iss, small: iss, up: iss, ..SendSequence::default() },
             rcv: ReceiveSequence::default(),
             agreed,
             ts: TimestampState { offset: ts_offset, ..TimestampState::default() },

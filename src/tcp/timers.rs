@@ -11,7 +11,7 @@ pub enum Timer {
     Probe,
     /// A withheld acknowledgement (RFC 9293 §3.8.6.3).
     DelayedAck,
-    /// How long an orphan may wait for its peer, in FIN-WAIT-2 or without progress.
+    /// How long closing may wait for the peer: a close that lingers its own time; an orphan in FIN-WAIT-2, or without progress.
     Orphan,
     /// The next look at a connection that may have died in silence (RFC 9293 §3.8.4).
     KeepAlive,

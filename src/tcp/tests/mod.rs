@@ -18,11 +18,14 @@ mod matrix;
 mod mtu;
 mod open;
 mod options;
+mod push;
 mod reset;
 mod retransmit;
+mod sockets;
 mod statistics;
 mod time_wait;
 mod timestamps;
+mod urgent;
 mod window;
 mod wrap;
 
@@ -61,11 +64,13 @@ struct Seg {
     payload: Vec<u8>,
     /// The raw field; not compared when it is `None`.
     window: Option<u16>,
+    /// The urgent pointer.
+    urgent: u16,
     options: Options,
 }
 
 fn seg(flags: Flags, seq: u32, ack: u32) -> Seg {
-    Seg { flags, seq, ack, payload: Vec::new(), window: None, options: Options::default() }
+    Seg { flags, seq, ack, payload: Vec::new(), window: None, urgent: 0, options: Options::default() }
 }
 
 impl Seg {
@@ -76,6 +81,12 @@ impl Seg {
 
     fn window(mut self, window: u16) -> Self {
         self.window = Some(window);
+        self
+    }
+
+    fn urgent(mut self, pointer: u16) -> Self {
+        self.urgent = pointer;
+        self.flags = self.flags.with(Flags::URG);
         self
     }
 
@@ -226,7 +237,7 @@ impl Bench {
             ack: if s.flags.has(ACK) { self.iss + s.ack } else { SeqNum(0) },
             flags: s.flags,
             window: s.window.unwrap_or(60_000),
-            urgent: 0,
+            urgent: s.urgent,
             options: s.options,
         };
         let peer = FourTuple { local: self.tuple.remote, remote: self.tuple.local };
@@ -275,6 +286,7 @@ impl Bench {
             ack: relative(header.ack, self.irs, header.flags.has(ACK)),
             payload: bytes[20 + len..].to_vec(),
             window: Some(header.window),
+            urgent: header.urgent,
             options: header.options,
         })
     }
@@ -336,6 +348,25 @@ impl Bench {
 
     fn write(&mut self, bytes: &[u8]) -> Result<usize, SocketError> {
         self.tcp.send(self.id(), &[IoSlice::new(bytes)], self.now)
+    }
+
+    fn write_with(&mut self, bytes: &[u8], flags: SendFlags) -> Result<usize, SocketError> {
+        self.tcp.send_with(self.id(), &[IoSlice::new(bytes)], flags, self.now)
+    }
+
+    fn readiness(&self) -> Readiness {
+        self.tcp.readiness(self.id())
+    }
+
+    /// What the connection's owner is told since the last time.
+    fn told(&mut self) -> Readiness {
+        let mut told = Readiness::NONE;
+        while let Some(event) = self.tcp.poll_event() {
+            if let TcpEvent::Connection(_, bits) = event {
+                told |= bits;
+            }
+        }
+        told
     }
 
     fn read(&mut self) -> Result<Vec<u8>, SocketError> {

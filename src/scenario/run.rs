@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::calls::{Descriptor, Descriptors, Pending, Socket};
 use super::clock::{Timeline, Tolerance};
+use super::expression::Variables;
 use super::host::{Host, Stamped, seconds};
 use super::icmp;
 use super::inject;
@@ -11,7 +12,7 @@ use super::log::Log;
 use super::matrix::{Event as Cell, Matrix};
 use super::options::RunOptions;
 use super::record::{Ends, Kind, Records};
-use super::script::{Action, Body, Command, Direction, Event, PacketSpec, Ports, Script, TcpSpec};
+use super::script::{Action, Body, Direction, Event, PacketSpec, Ports, Script, TcpSpec};
 use super::verdict::{Stop, Verdict};
 use super::view::View;
 use crate::base::time::{Duration, Instant};
@@ -53,6 +54,8 @@ pub(super) struct Runner<'s> {
     pub log: Log,
     pub options: &'s RunOptions,
     pub config: TcpConfig,
+    /// The script's own names in code blocks.
+    pub variables: Variables,
     /// What the stack has sent and no event has looked at.
     pub queue: VecDeque<Stamped>,
     timeline: Timeline,
@@ -236,7 +239,7 @@ impl<'s> Runner<'s> {
     }
 
     /// Where the current record stands in the stack itself.
-    fn standing(&mut self) -> Standing {
+    pub(super) fn standing(&mut self) -> Standing {
         let ends = self.records.ends();
         let (local, remote) = match self.records.current() {
             Some(record) if record.protocol == protocol::TCP => (record.local, record.remote),
@@ -300,13 +303,10 @@ impl<'s> Runner<'s> {
             log: Log::new(options.verbose),
             options,
             config,
+            variables: Variables::new(),
             queue: VecDeque::new(),
             timeline: Timeline::new(tolerance),
             matrix: Matrix::default(),
         })
-    }
-
-    fn command(&mut self, _command: &Command) -> Result<(), Stop> {
-        Err(Stop::skip("commands are not supported"))
     }
 }

@@ -95,6 +95,11 @@ impl Stack {
         self.tcp.close(id, &mut self.counters, now);
     }
 
+    /// Gives a connection up as its `linger` option asks, see [`Tcp::poll_close`].
+    pub fn tcp_poll_close(&mut self, id: TcpId, now: Instant) -> Result<(), SocketError> {
+        self.tcp.poll_close(id, &mut self.counters, now)
+    }
+
     /// Resets a connection, see [`Tcp::abort`].
     pub fn tcp_abort(&mut self, id: TcpId, now: Instant) {
         self.tcp.abort(id, &mut self.counters, now);

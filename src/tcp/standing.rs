@@ -9,7 +9,7 @@ use crate::wire::seq::SeqNum;
 use super::segment::FourTuple;
 use super::state::State;
 use super::tcb::{Env, Tcb};
-use super::{Owner, Tcp, env};
+use super::{Owner, Tcp, TcpId, env};
 
 /// State and edges of a connection. In CLOSED and LISTEN there are no numbers: they are zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,14 @@ impl Standing {
 }
 
 impl Tcp {
+    /// The connection between two ends, if there is one with a control block.
+    pub fn id_of(&self, local: Endpoint, remote: Endpoint) -> Option<TcpId> {
+        match self.owners.get(&FourTuple { local, remote }) {
+            Some(&Owner::Connection(index)) => self.connections.handle(index).map(TcpId),
+            _ => None,
+        }
+    }
+
     /// How a segment from `remote` to `local` would find this stack.
     pub fn standing(&self, local: Endpoint, remote: Endpoint, now: Instant) -> Standing {
         let tuple = FourTuple { local, remote };

@@ -151,10 +151,41 @@ fn what_the_text_does_not_define_is_skipped() {
     skips(&[ESTABLISHED, "+0 sendfile(4, 5, [0], 1000) = 1000 // HERE\n"], &["sendfile is not supported"]);
     skips(&[ESTABLISHED, "+0 send(4, ..., 10, MSG_ZEROCOPY) = 10 // HERE\n"], &["MSG_ZEROCOPY"]);
     skips(&["0 socket(..., SOCK_RAW, IPPROTO_TCP) = 3 // HERE\n"], &["SOCK_RAW"]);
+    skips(&[ESTABLISHED, "+0 `rm -rf /` // HERE\n"], &["rm"]);
+    skips(&[ESTABLISHED, "+0 %{ assert tcpi_nonsense == 1 }% // HERE\n"], &["tcpi_nonsense"]);
 }
 
 #[test]
 fn a_script_that_does_not_parse_fails_with_its_line() {
     fails(&[ESTABLISHED, "+0 write(4, ..., 10 = 10 // HERE\n"], &["parse error"]);
     fails(&[ESTABLISHED, "+0 < . 1:5(3) ack 1 win 257 // HERE\n"], &["parse error"]);
+}
+
+#[test]
+fn a_false_assertion_fails() {
+    passes(&[ESTABLISHED, "+0 %{ assert tcpi_state == TCP_ESTABLISHED }%\n"]);
+    fails(&[ESTABLISHED, "+0 %{ assert tcpi_state == TCP_CLOSE_WAIT }% // HERE\n"], &["tcpi_state"]);
+    passes(&[ESTABLISHED, "+0 %{ x = tcpi_snd_mss }%\n+0 %{ assert x == 1000, 'mss' }%\n"]);
+}
+
+/// A close that lingers blocks until the peer has everything, or the time is over.
+#[test]
+fn a_lingering_close_blocks() {
+    let linger = "+0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=2}, 8) = 0\n+0 write(4, ..., 100) = 100\n";
+    let sent = "+0 > P. 1:101(100) ack 1\n+0 > F. 101:101(0) ack 1\n+.2 < . 1:1(0) ack 102 win 257\n";
+    passes(&[ESTABLISHED, linger, "+0...0.2 close(4) = 0\n", sent]);
+    fails(&[ESTABLISHED, linger, "+0 close(4) = 0 // HERE\n"], &["close would block"]);
+}
+
+/// MSG_MORE holds a short segment back; SIOCINQ tells what waits, SIOCATMARK where urgent data ends.
+#[test]
+fn flags_and_requests_reach_the_stack() {
+    let more = "+0 send(4, ..., 100, MSG_MORE) = 100\n";
+    passes(&["--leftover=fail\n", ESTABLISHED, more]);
+    passes(&[ESTABLISHED, more, "+.01 send(4, ..., 100, 0) = 100\n+0 > P. 1:201(200) ack 1\n"]);
+    let urgent = "+0 send(4, ..., 10, MSG_OOB) = 10\n";
+    passes(&[ESTABLISHED, urgent, "+0 > PU. 1:11(10) ack 1 urg 10\n"]);
+    let data = "+0 < PU. 1:11(10) ack 1 win 257 urg 10\n+0 ioctl(4, SIOCINQ, [10]) = 0\n";
+    passes(&[ESTABLISHED, data, "+0 read(4, ..., 100) = 9\n+0 ioctl(4, SIOCATMARK, [1]) = 0\n"]);
+    fails(&[ESTABLISHED, data, "+0 ioctl(4, FIONREAD, [9]) = 0 // HERE\n"], &["ioctl gave 10, not 9"]);
 }

@@ -3,13 +3,14 @@
 use std::io::IoSlice;
 
 use super::args;
-use super::names::{MSG_DONTWAIT, MSG_NOSIGNAL, MSG_PEEK};
+use super::names::{MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_OOB, MSG_PEEK};
 use super::{Outcome, Socket};
 use crate::base::socket::SocketError;
 use crate::scenario::encode;
 use crate::scenario::run::Runner;
 use crate::scenario::script::Call;
 use crate::scenario::verdict::Stop;
+use crate::tcp::SendFlags;
 use std::net::SocketAddr;
 
 /// A call that reads.
@@ -56,7 +57,7 @@ impl Write {
             _ => (3, args::message(args::argument(call, 1)?)?, args::int(call, 2)?),
         };
         args::expect(call, count)?;
-        known_flags(flags, MSG_DONTWAIT | MSG_NOSIGNAL)?;
+        known_flags(flags, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE | MSG_OOB)?;
         let addressed = matches!(call.name.as_str(), "sendto" | "sendmsg");
         Ok(Write { fd: args::int(call, 0)?, len, flags, done: 0, addressed })
     }
@@ -113,7 +114,9 @@ impl Runner<'_> {
         let result = match descriptor.socket {
             Socket::Connection(id) => {
                 let bytes = encode::payload(descriptor.sent, write.len - write.done);
-                self.host.stack().tcp().send(id, &[IoSlice::new(&bytes)], now)
+                let flags =
+                    SendFlags { more: write.flags & MSG_MORE != 0, urgent: write.flags & MSG_OOB != 0 };
+                self.host.stack().tcp().send_with(id, &[IoSlice::new(&bytes)], flags, now)
             }
             Socket::Stream | Socket::Listener(_) => return Outcome::Error("EPIPE"),
             Socket::Datagram | Socket::Udp(_) => self.send_datagram(write),

@@ -18,6 +18,7 @@ use super::script::{Call, Value};
 use super::verdict::Stop;
 use crate::base::socket::SocketError;
 use crate::base::time::{Duration, Instant};
+use crate::tcp::TcpId;
 use io::{Read, Write};
 use poll::Poll;
 
@@ -48,11 +49,19 @@ impl From<SocketError> for Outcome {
 #[derive(Clone, Debug)]
 enum Operation {
     Done(Outcome),
-    Accept { fd: i64 },
-    Connect { fd: i64 },
+    Accept {
+        fd: i64,
+    },
+    Connect {
+        fd: i64,
+    },
     Read(Read),
     Write(Write),
     Poll(Poll),
+    /// A close that lingers; its descriptor is gone already.
+    Close {
+        id: TcpId,
+    },
 }
 
 /// A call that blocks.
@@ -155,7 +164,7 @@ impl<'s> Runner<'s> {
                 return Write::prepare(call).map(Operation::Write);
             }
             "poll" => return Poll::prepare(call, self.host.now()).map(Operation::Poll),
-            "close" => self.close(call)?,
+            "close" => return self.close(call),
             "shutdown" => self.shutdown(call)?,
             "fcntl" => self.fcntl(call)?,
             "ioctl" => self.ioctl(call)?,
@@ -174,6 +183,7 @@ impl<'s> Runner<'s> {
             Operation::Read(read) => self.read(read),
             Operation::Write(write) => Ok(self.write(write)),
             Operation::Poll(poll) => self.poll(poll),
+            Operation::Close { id } => Ok(self.close_outcome(*id)),
         }
     }
 

@@ -61,10 +61,7 @@ impl Runner<'_> {
         let stack = self.host.stack();
         let bits = match descriptor.socket {
             Socket::Connection(id) => poll_bits(stack.tcp().readiness(id)),
-            Socket::Listener(id) => {
-                let _ = id;
-                0
-            }
+            Socket::Listener(id) => poll_bits(stack.tcp().readiness(id)),
             Socket::Udp(id) => poll_bits(stack.udp().readiness(id)),
             // As Linux has it for a socket that was never connected.
             Socket::Stream => POLLOUT | POLLWRNORM | POLLHUP,

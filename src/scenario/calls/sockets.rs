@@ -221,14 +221,28 @@ impl Runner<'_> {
         connected.map_or_else(Outcome::from, |()| Outcome::Value(0))
     }
 
-    /// `close(fd)`
-    pub(super) fn close(&mut self, call: &Call) -> Result<Outcome, Stop> {
+    /// `close(fd)`; with `SO_LINGER` it may block, on a non-blocking descriptor, too.
+    pub(super) fn close(&mut self, call: &Call) -> Result<Operation, Stop> {
         args::expect(call, 1)?;
         let fd = args::int(call, 0)?;
         self.note_call(fd, Event::Close);
-        let Some(descriptor) = self.descriptors.remove(&fd) else { return Ok(BAD_DESCRIPTOR) };
+        let Some(descriptor) = self.descriptors.remove(&fd) else {
+            return Ok(Operation::Done(BAD_DESCRIPTOR));
+        };
+        if let Socket::Connection(id) = descriptor.socket {
+            return Ok(Operation::Close { id });
+        }
         self.give_up(&descriptor);
-        Ok(Outcome::Value(0))
+        Ok(Operation::Done(Outcome::Value(0)))
+    }
+
+    /// Whether a close still lingers. Whatever ended it, Linux's `close` succeeds.
+    pub(super) fn close_outcome(&mut self, id: TcpId) -> Outcome {
+        let now = self.host.now();
+        match self.host.stack().tcp_poll_close(id, now) {
+            Err(SocketError::WouldBlock) => Outcome::Block,
+            _ => Outcome::Value(0),
+        }
     }
 
     /// What `close` does, or the end of the process.
@@ -295,9 +309,13 @@ impl Runner<'_> {
         let Socket::Connection(id) = descriptor.socket else {
             return Err(Stop::skip("ioctl is supported on connections only"));
         };
-        let actual = match names::constant("SIOCINQ") == Some(args::int(call, 1)?) {
-            true => self.host.stack().tcp().info(id).map(|info| info.receive_queue as i64),
-            false => return Err(Stop::skip("this ioctl is not supported")),
+        let (request, tcp) = (args::int(call, 1)?, self.host.stack().tcp());
+        let actual = if names::constant("SIOCINQ") == Some(request) {
+            tcp.info(id).map(|info| info.receive_queue as i64)
+        } else if names::constant("SIOCATMARK") == Some(request) {
+            tcp.at_mark(id).map(i64::from)
+        } else {
+            return Err(Stop::skip("this ioctl is not supported"));
         };
         let expected = args::number(args::single(args::argument(call, 2)?)?)?;
         match actual {

@@ -168,7 +168,6 @@ impl<'s> Runner<'s> {
         }
         self.collect();
         self.try_pending()?;
-        self.collect();
         Ok(reached && limit == to)
     }
 

@@ -171,7 +171,8 @@ fn a_false_assertion_fails() {
 /// A close that lingers blocks until the peer has everything, or the time is over.
 #[test]
 fn a_lingering_close_blocks() {
-    let linger = "+0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=2}, 8) = 0\n+0 write(4, ..., 100) = 100\n";
+    let linger =
+        "+0 setsockopt(4, SOL_SOCKET, SO_LINGER, {onoff=1, linger=2}, 8) = 0\n+0 write(4, ..., 100) = 100\n";
     let sent = "+0 > P. 1:101(100) ack 1\n+0 > F. 101:101(0) ack 1\n+.2 < . 1:1(0) ack 102 win 257\n";
     passes(&[ESTABLISHED, linger, "+0...0.2 close(4) = 0\n", sent]);
     fails(&[ESTABLISHED, linger, "+0 close(4) = 0 // HERE\n"], &["close would block"]);

@@ -84,9 +84,8 @@ pub(super) fn message(value: &Value) -> Result<usize, Stop> {
             Field::Named { name, argument: Some(count), value } if name == "msg_iov" => {
                 len = vectors(value, number(count)?)?;
             }
-            Field::Named { name, value, .. } if name == "msg_flags" => {
-                number(value)?;
-            }
+            // What a message header's flags say is of control data and cut datagrams, which are not supported.
+            Field::Named { name, value, .. } if name == "msg_flags" && number(value)? == 0 => {}
             Field::Named { name, .. } => {
                 return Err(Stop::skip(format!("`{name}` of a message is not supported")));
             }

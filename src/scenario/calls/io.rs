@@ -145,14 +145,17 @@ impl Runner<'_> {
         if !write.addressed || connected {
             return self.host.stack().udp_send(id, &bytes);
         }
+        // Whoever was heard is answered; otherwise `...` is where `connect` would go.
         let ends = self.records.ends();
-        let to = SocketAddr::new(ends.remote, ends.connect_port);
+        let first = SocketAddr::new(ends.remote, ends.connect_port);
         let record = self.descriptors.get(&write.fd).map(|descriptor| descriptor.record);
-        if let Some(record) = record.and_then(|index| self.records.get_mut(index))
-            && record.remote.port == 0
-        {
-            record.remote = to.into();
+        let Some(record) = record.and_then(|index| self.records.get_mut(index)) else {
+            return Err(SocketError::NoSocket);
+        };
+        if record.remote.port == 0 {
+            record.remote = first.into();
         }
+        let to = record.remote.into();
         self.host.stack().udp_send_to(id, &bytes, to)
     }
 

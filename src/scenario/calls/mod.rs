@@ -117,11 +117,12 @@ impl<'s> Runner<'s> {
     pub(super) fn try_pending(&mut self) -> Result<(), Stop> {
         let Some(mut pending) = self.pending.take() else { return Ok(()) };
         let outcome = self.attempt(&mut pending.operation).map_err(|stop| stop.at(pending.line))?;
+        // A part of a write may have gone out.
+        self.collect();
         if outcome == Outcome::Block {
             self.pending = Some(pending);
             return Ok(());
         }
-        self.collect();
         let now = self.host.now();
         self.log.note(&format!("{} {} ends", seconds(now), pending.call.name));
         self.verify(pending.call, outcome)

@@ -10,6 +10,8 @@ pub(super) fn errno(name: &str) -> Option<i64> {
     ERRORS.iter().find(|(known, _)| *known == name).map(|&(_, value)| value)
 }
 
+pub(super) const AF_INET: i64 = 2;
+pub(super) const AF_INET6: i64 = 10;
 pub(super) const SOCK_STREAM: i64 = 1;
 pub(super) const SOCK_DGRAM: i64 = 2;
 pub(super) const O_NONBLOCK: i64 = 0o4000;
@@ -35,10 +37,10 @@ const CONSTANTS: [(&str, i64); 46] = [
     ("SOCK_STREAM", SOCK_STREAM),
     ("SOCK_DGRAM", SOCK_DGRAM),
     ("SOCK_NONBLOCK", O_NONBLOCK),
-    ("AF_INET", 2),
-    ("AF_INET6", 10),
-    ("PF_INET", 2),
-    ("PF_INET6", 10),
+    ("AF_INET", AF_INET),
+    ("AF_INET6", AF_INET6),
+    ("PF_INET", AF_INET),
+    ("PF_INET6", AF_INET6),
     ("IPPROTO_IP", 0),
     ("IPPROTO_TCP", 6),
     ("IPPROTO_UDP", 17),

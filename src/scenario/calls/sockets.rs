@@ -3,12 +3,12 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr};
 
 use super::args;
-use super::names::{self, F_GETFL, F_SETFL, O_NONBLOCK, O_RDWR, SOCK_DGRAM, SOCK_STREAM};
+use super::names::{self, AF_INET, AF_INET6, F_GETFL, F_SETFL, O_NONBLOCK, O_RDWR, SOCK_DGRAM, SOCK_STREAM};
 use super::{Descriptor, Operation, Outcome, Socket};
 use crate::base::socket::SocketError;
 use crate::scenario::matrix::Event;
 use crate::scenario::run::Runner;
-use crate::scenario::script::Call;
+use crate::scenario::script::{Call, Value};
 use crate::scenario::verdict::Stop;
 use crate::tcp::TcpId;
 use crate::tcp::state::State;
@@ -21,6 +21,10 @@ impl Runner<'_> {
     /// `socket(..., type, protocol)`
     pub(super) fn socket(&mut self, call: &Call) -> Result<Outcome, Stop> {
         args::expect(call, 3)?;
+        let own = if self.records.ends().local.is_ipv4() { AF_INET } else { AF_INET6 };
+        if *args::argument(call, 0)? != Value::Ellipsis && args::int(call, 0)? != own {
+            return Err(Stop::skip("sockets of another address family are not supported"));
+        }
         let (kind, number) = (args::int(call, 1)?, args::int(call, 2)?);
         let (socket, number) = match (kind & !O_NONBLOCK, number) {
             (SOCK_STREAM, 0 | 6) => (Socket::Stream, protocol::TCP),

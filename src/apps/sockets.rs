@@ -25,7 +25,13 @@ impl Listener for TcpListener {
 
 impl Datagrams for UdpSocket {
     async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        UdpSocket::recv_from(self, buf).await
+        loop {
+            let received = self.recv_msg(buf).await?;
+            // Who sends to a group in a victim's name would have every host of the subnet answer the victim (hostile case M13).
+            if self.is_own(received.to) {
+                return Ok((received.len, received.from));
+            }
+        }
     }
 
     async fn send_to(&self, payload: &[u8], to: SocketAddr) -> io::Result<usize> {

@@ -64,6 +64,11 @@ impl UdpSocket {
         self.shared.look(|stack, _| stack.udp().peer_addr(self.id))
     }
 
+    /// True for an address of the stack's own; false for the group that a datagram was sent to ([`Received::to`]).
+    pub fn is_own(&self, addr: IpAddr) -> bool {
+        self.shared.look(|stack, _| Ok(stack.addresses().is_local(addr))).unwrap_or(false)
+    }
+
     /// The pending error, read and cleared (`SO_ERROR`).
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.shared.look(|stack, _| Ok(stack.udp().take_error(self.id).map(io::Error::from)))

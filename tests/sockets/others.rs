@@ -2,6 +2,7 @@
 
 use std::io::ErrorKind;
 
+use tidegate::apps::udp_echo::{self, Guard, Limits};
 use tidegate::net::{Ping, PingEvent, UdpSocket};
 use tidegate::tcp::config::TcpConfig;
 
@@ -30,6 +31,25 @@ async fn datagrams_of_any_size_come_whole() {
             assert_eq!(socket.recv(&mut back).await.unwrap(), len);
             assert!(back[..len] == sent, "{len} bytes differ");
         }
+    }
+}
+
+/// Hostile case M13: one datagram to a group, in a victim's name, must not draw an answer from each host of the subnet (fraggle).
+#[tokio::test]
+async fn the_udp_echo_does_not_answer_what_was_sent_to_a_group() {
+    let (server, client) = hosts(TcpConfig::default());
+    let echo = UdpSocket::bind(&server.net, "[::]:7").await.unwrap();
+    let guard = Guard::new(7, Limits::default());
+    tokio::spawn(udp_echo::serve(echo, guard, std::future::pending()));
+    let socket = UdpSocket::bind(&client.net, "[::]:0").await.unwrap();
+    for (group, host) in
+        [("10.0.0.255", SERVER), ("255.255.255.255", SERVER), ("224.0.0.1", SERVER), ("ff02::1", SERVER6)]
+    {
+        socket.send_to(b"all", (group, 7)).await.unwrap();
+        socket.send_to(b"one", (host, 7)).await.unwrap();
+        let mut back = [0; 3];
+        let (_, from) = socket.recv_from(&mut back).await.unwrap();
+        assert_eq!((&back, from.ip().to_string().as_str()), (b"one", host), "{group}");
     }
 }
 

@@ -157,6 +157,32 @@ fn a_flood_leaves_no_trace_and_an_honest_client_is_served() {
     assert_eq!(b.state(), State::Established);
 }
 
+/// Hostile case T10, policy 17: entries that nobody completes are held within the queue's bound, their SYN-ACKs sent again five
+/// times, and after their minute nothing of them is left: no entry, no owner, no timer, no place taken.
+#[test]
+fn ten_thousand_half_open_entries_expire() {
+    let mut b = Bench::listening(TcpConfig { syn_queue: 10_000, ..TcpConfig::default() });
+    let micros = |micros| crate::base::time::Duration::from_micros(micros);
+    for i in 0..10_000u32 {
+        b.tuple.remote = Endpoint::new([10, 1, (i >> 8) as u8, i as u8].into(), 1024 + i as u16);
+        b.gets(seg(SYN, i, 0));
+        b.next().expect("a SYN-ACK");
+        b.now += micros(100);
+    }
+    assert_eq!((b.tcp.half_open.len(), b.counters.tcp_cookies_sent), (10_000, 0));
+    let mut again = 0;
+    while let Some(at) = b.tcp.poll_timeout() {
+        b.now = at;
+        b.tcp.handle_timeout(&mut b.counters, at);
+        again += std::iter::from_fn(|| b.next()).count();
+    }
+    assert_eq!(again, 5 * 10_000);
+    // 1 + 2 + 4 + 8 + 16 + 32 s after the last SYN came.
+    assert_eq!(b.now.since(Instant::from_millis(1_000)), ms(63_000) + micros(999_900));
+    assert_eq!((b.tcp.half_open.len(), b.tcp.owners.len()), (0, 0));
+    assert_eq!(b.tcp.listeners.iter().map(|(_, listener)| listener.half_open).sum::<usize>(), 0);
+}
+
 /// Hostile case M10: a SYN with FIN or RST draws no cookie either, and a RST that brings one back begins nothing.
 #[test]
 fn nonsense_draws_no_cookie() {

@@ -7,11 +7,13 @@
 # Sizes; scripts/test sets them all from its table.
 FILE_BYTES=${TIDEGATE_FILE_BYTES:-1073741824}
 ECHO_BYTES=${TIDEGATE_ECHO_BYTES:-104857600}
+SMALL_BYTES=2000000
 PARALLEL=${TIDEGATE_PARALLEL:-200}
 PING_FLOOD=${TIDEGATE_PING_FLOOD:-2000}
 AB_KEEPALIVE=${TIDEGATE_AB_KEEPALIVE:-50000}
 AB_NEW=${TIDEGATE_AB_NEW:-10000}
 STARTS=${TIDEGATE_STARTS:-50}
+SPOOFED_SYNS=${TIDEGATE_SPOOFED_SYNS:-100000}
 # A mean payload per device read or write above this shows that super-segments stay whole.
 WHOLE_SEGMENT_BYTES=20000
 
@@ -75,27 +77,32 @@ start_command() {
     }
 }
 
-# start_reader NS PORT-80-HOST PATH: a client that fetches a file and stops to ask after the first megabyte. Returns when it
-# does; `read_on` lets it go on and sets RESULT to `complete HASH` or `cut BYTES`.
-start_reader() {
+# start_partner NS COMMAND...: a program that stops midway, says so in a line, and waits for one. Returns when it does, with the
+# line in RESULT; `read_on SECONDS` lets it go on and sets RESULT to its last line.
+start_partner() {
     local ns=$1 go out
     shift
     go=$(mktemp -u "$WORK/go.XXXXXX") out=$(mktemp -u "$WORK/out.XXXXXX")
     mkfifo "$go" "$out"
     # Read and write, or this open would wait for the client while the client waits for us.
-    exec {READER_GO}<>"$go"
-    ip netns exec "$ns" "$TOOL" reader "$@" <"$go" >"$out" &
-    READER_PID=$!
-    PIDS+=("$READER_PID")
-    exec {READER_SAYS}<"$out"
+    exec {PARTNER_GO}<>"$go"
+    ip netns exec "$ns" "$@" <"$go" >"$out" &
+    PIDS+=("$!")
+    exec {PARTNER_SAYS}<"$out"
     rm -f "$go" "$out"
-    read -r -t 20 RESULT <&"$READER_SAYS" || fail "the reader said nothing"
-    same "the reader" midway "$RESULT"
+    read -r -t 30 RESULT <&"$PARTNER_SAYS" || fail "nothing came from $*"
 }
 
 read_on() {
-    echo go >&"$READER_GO"
-    read -r -t "$1" RESULT <&"$READER_SAYS" || fail "the reader did not end within $1 s"
+    echo go >&"$PARTNER_GO"
+    read -r -t "$1" RESULT <&"$PARTNER_SAYS" || fail "the partner did not end within $1 s"
+}
+
+# start_reader NS PORT-80-HOST PATH: a partner that fetches a file and stops after the first megabyte; in the end its RESULT is
+# `complete HASH` or `cut BYTES`.
+start_reader() {
+    start_partner "$1" "$TOOL" reader "$2" "$3"
+    same "the reader" midway "$RESULT"
 }
 
 # gone PID SECONDS: the process ends within the time. It must be a child of this shell; `wait` gives its status after.
@@ -148,6 +155,11 @@ above() {
     [ "$3" -gt "$2" ] || fail "$1: expected more than $2, got $3"
 }
 
+# below WHAT BOUND NUMBER
+below() {
+    [ "$3" -lt "$2" ] || fail "$1: expected less than $2, got $3"
+}
+
 # refuses SECONDS COMMAND...: fails by itself, not by the bound. Sets SAID to all it printed.
 refuses() {
     local bound=$1 status=0
@@ -188,6 +200,24 @@ counter() {
     value=$(sed -n 's/^counters //p' "$1" | tr ' ' '\n' | sed -n "s/^$2=//p")
     [ -n "$value" ] || fail "serve printed no counter '$2' when it ended"
     echo "$value"
+}
+
+# balanced LOG [FRAGMENTS]: no packet is lost from the books. What came in was dropped by IP for a reason, or was one of so many
+# fragments (a datagram put together counts once), or reached TCP, UDP or ICMP; what went out came from one of them. None of the
+# answers may have been longer than the MTU: fragments sent count for themselves.
+balanced() {
+    sed -n 's/^counters //p' "$1" | tr ' ' '\n' | awk -F= -v fragments="${2:-0}" '
+        { n[$1] = $2 }
+        /^drop_(ip_|offload_invalid|udp_|icmp_malformed)/ { dropped += $2 }
+        /^drop_tcp_/ { tcp += $2 }
+        END {
+            in_ = dropped + fragments - n["reassembled"] + n["tcp_in"] + n["udp_in"] + n["icmp_in"]
+            out = n["tcp_out"] + n["udp_out"] + n["icmp_out"] - n["drop_output_queue_full"]
+            if (n["ip_in"] != in_) printf "    packets in: %d, accounted for: %d\n", n["ip_in"], in_
+            if (n["ip_out"] != out) printf "    packets out: %d, accounted for: %d\n", n["ip_out"], out
+            if (tcp > n["tcp_in"]) printf "    segments in: %d, dropped: %d\n", n["tcp_in"], tcp
+            exit n["ip_in"] != in_ || n["ip_out"] != out || tcp > n["tcp_in"]
+        }' >&2 || fail "the counters do not add up"
 }
 
 # mean LOG SUM COUNT: the mean of two counters, 0 without any.

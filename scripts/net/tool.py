@@ -178,6 +178,39 @@ def upload(host, port, path):
             sys.exit("discard answered")
 
 
+def leave(host, path, *sizes):
+    """For each of SIZES: asks for a file (not for size 0), reads so much of it, and leaves with a RST (linger 0)."""
+    for size in map(int, sizes):
+        with connect(host, 80) as stream:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            if size:
+                stream.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+                stream.recv(size, socket.MSG_WAITALL)
+
+
+def tcp_state(stream):
+    return stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+
+
+def close_wait(host, path):
+    """Lets the server close first, then closes; the connection must end by that alone."""
+    CLOSE, CLOSE_WAIT = 7, 8
+    with connect(host, 80) as stream:
+        stream.sendall(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        while stream.recv(1 << 20):
+            pass
+        if tcp_state(stream) != CLOSE_WAIT:
+            sys.exit(f"not in CLOSE-WAIT after the server closed, but in state {tcp_state(stream)}")
+        stream.shutdown(socket.SHUT_WR)
+        deadline = time.monotonic() + 5
+        while tcp_state(stream) != CLOSE:
+            if time.monotonic() > deadline:
+                sys.exit(f"our FIN was not acknowledged, state {tcp_state(stream)}")
+            time.sleep(0.002)
+        if error := stream.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            sys.exit(f"the connection ended with {os.strerror(error)}")
+
+
 COMMANDS = {
     "parallel": parallel,
     "udp-echo": udp_echo,
@@ -188,6 +221,8 @@ COMMANDS = {
     "serve-files": serve_files,
     "rate": rate,
     "upload": upload,
+    "leave": leave,
+    "close-wait": close_wait,
 }
 
 if __name__ == "__main__":

@@ -112,7 +112,8 @@ impl Tcb {
             return None;
         }
         let window = (self.snd.una + self.snd.wnd).offset_from(self.snd.nxt).max(0) as u32;
-        let congestion = self.congestion.window().saturating_sub(self.in_flight());
+        // One segment at least: the MSS may have grown since the window was set (`mtu`), and nothing would ever open it.
+        let congestion = self.congestion.window().max(self.mss()).saturating_sub(self.in_flight());
         if unsent > 0 {
             let by_window = window < congestion.min(unsent).min(self.mss());
             self.counts.wait(if by_window { Waits::Window } else { Waits::Busy }, env.now);

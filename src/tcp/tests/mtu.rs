@@ -182,6 +182,26 @@ fn the_larger_size_is_tried_again_after_ten_minutes() {
     assert_eq!(lengths(&mut b), [1_000]);
 }
 
+/// A congestion window of less than one of the larger segments that may be sent again holds nothing up: RFC 5681 has no window below
+/// one segment.
+#[test]
+fn a_window_of_small_segments_lets_a_larger_one_out() {
+    let mut b = wide();
+    b.write(&bytes(1_460)).unwrap();
+    assert_eq!(lengths(&mut b), [1_460]);
+    too_big(&mut b, 552, 1);
+    assert_eq!(lengths(&mut b), [512, 512, 436]);
+    b.gets(seg(ACK, 1, 1_461));
+    b.write(&bytes(512)).unwrap();
+    assert_eq!(lengths(&mut b), [512]);
+    assert_eq!(timeout(&mut b), 512);
+    b.gets(seg(ACK, 1, 1_973));
+    assert!(info(&b).congestion_window < 1_460);
+    b.after(LIFETIME);
+    b.write(&bytes(3_000)).unwrap();
+    assert_eq!(lengths(&mut b), [1_460]);
+}
+
 /// MUST-16: a super-segment is cut anew: what the device is told, and what is sent again.
 #[test]
 fn super_segments_follow_the_path_mtu() {

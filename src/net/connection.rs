@@ -14,7 +14,7 @@ use crate::driver::shared::Shared;
 use crate::driver::wakers::{Direction, READ, Socket, WRITE};
 use crate::stack::Stack;
 use crate::tcp::options::SocketOptions;
-use crate::tcp::{Tcp, TcpId};
+use crate::tcp::{SendFlags, Statistics, Tcp, TcpId};
 
 /// A connection of a stack. Dropped, it closes gracefully in the background.
 #[derive(Debug)]
@@ -87,10 +87,33 @@ impl Connection {
     }
 
     pub(super) fn poll_write(&self, cx: &mut Context<'_>, bufs: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.poll_send(cx, bufs, SendFlags::default())
+    }
+
+    pub(super) fn poll_send(
+        &self,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+        flags: SendFlags,
+    ) -> Poll<io::Result<usize>> {
         if bufs.iter().all(|buf| buf.is_empty()) {
             return Poll::Ready(Ok(0));
         }
-        self.poll(cx, Direction::Write, |tcp, id, now| tcp.send(id, bufs, now))
+        self.poll(cx, Direction::Write, |tcp, id, now| tcp.send_with(id, bufs, flags, now))
+    }
+
+    /// Ready when the close that the `linger` option asks for is over.
+    pub(super) fn poll_close(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let close = |stack: &mut Stack, now| stack.tcp_poll_close(self.id, now);
+        // Unlike other calls that would block this one has something to send: the runner must hear of it.
+        let done = self.shared.call(|stack, now| match close(stack, now) {
+            Err(SocketError::WouldBlock) => Ok(false),
+            result => result.map(|()| true),
+        })?;
+        if done {
+            return Poll::Ready(Ok(()));
+        }
+        self.shared.poll_call(cx, (Socket::Tcp(self.id), Direction::Write), close)
     }
 
     pub(super) fn try_read(&self, head: &Head, buf: &mut [u8]) -> io::Result<usize> {
@@ -142,14 +165,30 @@ impl Connection {
     }
 
     pub(super) fn nodelay(&self) -> io::Result<bool> {
-        self.look(|tcp, id| tcp.options(id)).map(|options| options.nodelay)
+        self.options().map(|options| options.nodelay)
     }
 
     pub(super) fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.set_option(|options| options.nodelay = nodelay)
     }
 
-    fn set_option(&self, change: impl FnOnce(&mut SocketOptions)) -> io::Result<()> {
+    pub(super) fn options(&self) -> io::Result<SocketOptions> {
+        self.look(|tcp, id| tcp.options(id))
+    }
+
+    pub(super) fn urgent_left(&self) -> io::Result<u32> {
+        self.look(|tcp, id| tcp.urgent_left(id))
+    }
+
+    pub(super) fn at_mark(&self) -> io::Result<bool> {
+        self.look(|tcp, id| tcp.at_mark(id))
+    }
+
+    pub(super) fn statistics(&self) -> io::Result<Statistics> {
+        self.shared.look(|stack, now| stack.tcp().statistics(self.id, now))
+    }
+
+    pub(super) fn set_option(&self, change: impl FnOnce(&mut SocketOptions)) -> io::Result<()> {
         self.call(|tcp, id, now| {
             let mut options = tcp.options(id)?;
             change(&mut options);

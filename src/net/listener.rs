@@ -15,6 +15,7 @@ use crate::driver::shared::Shared;
 use crate::driver::wakers::{Direction, Socket};
 use crate::stack::Stack;
 use crate::tcp::ListenerId;
+use crate::tcp::options::SocketOptions;
 
 /// Established connections that wait for accept, if [`TcpListener::bind`] is not told otherwise: tokio's number.
 pub const DEFAULT_BACKLOG: usize = 1024;
@@ -52,8 +53,26 @@ impl TcpListener {
     /// Listens on one address, where at most `backlog` established connections wait for [`TcpListener::accept`]. Errors as
     /// [`TcpListener::bind`].
     pub fn listen(net: &Net, addr: SocketAddr, backlog: usize) -> io::Result<TcpListener> {
-        let id = net.shared().call(|stack, _| stack.tcp_listen(addr, backlog))?;
+        let options = net.shared().look(|stack, _| Ok(stack.tcp().default_options().clone()))?;
+        TcpListener::listen_with(net, addr, backlog, &options)
+    }
+
+    pub(super) fn listen_with(
+        net: &Net,
+        addr: SocketAddr,
+        backlog: usize,
+        options: &SocketOptions,
+    ) -> io::Result<TcpListener> {
+        let id = net.shared().call(|stack, _| stack.tcp_listen_with(addr, backlog, options))?;
         Ok(TcpListener { shared: net.shared().clone(), id })
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
+    pub(super) fn id(&self) -> ListenerId {
+        self.id
     }
 
     /// Waits for the next connection. Cancelling the wait loses none.

@@ -1,4 +1,4 @@
-//! Sockets in the shape of `tokio::net`: [`TcpListener`], [`TcpStream`] and its halves, [`UdpSocket`], and [`Ping`], which tokio
+//! Sockets in the shape of `tokio::net`: [`TcpSocket`], [`TcpListener`], [`TcpStream`] and its halves, [`UdpSocket`], and [`Ping`], which tokio
 //! does not have; over a stack in this process.
 //!
 //! They are `Send`, `Sync` and `Unpin`, and implement tokio's traits, so that hyper, axum and the rest use them unchanged. No
@@ -7,13 +7,16 @@
 mod connection;
 mod head;
 mod listener;
+mod options;
 mod ping;
+mod socket;
 mod split;
 mod stream;
 mod udp;
 
 pub use listener::{DEFAULT_BACKLOG, TcpListener};
 pub use ping::{Ping, PingEvent};
+pub use socket::TcpSocket;
 pub use split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 pub use stream::TcpStream;
 pub use udp::UdpSocket;

@@ -14,6 +14,7 @@ use super::connection::Connection;
 use super::head::Head;
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::{Net, no_address, resolve};
+use crate::tcp::options::SocketOptions;
 
 /// A TCP connection between this stack and a peer.
 ///
@@ -58,7 +59,18 @@ impl TcpStream {
 
     /// Opens a connection to one address.
     async fn connect_addr(net: &Net, addr: SocketAddr) -> io::Result<TcpStream> {
-        let id = net.shared().call(|stack, now| stack.tcp_connect(None, addr, now))?;
+        let options = net.shared().look(|stack, _| Ok(stack.tcp().default_options().clone()))?;
+        TcpStream::connect_with(net, None, addr, &options).await
+    }
+
+    /// Opens a connection from `local` with options of its own.
+    pub(super) async fn connect_with(
+        net: &Net,
+        local: Option<SocketAddr>,
+        addr: SocketAddr,
+        options: &SocketOptions,
+    ) -> io::Result<TcpStream> {
+        let id = net.shared().call(|stack, now| stack.tcp_connect_with(local, addr, options, now))?;
         let stream = TcpStream::new(Connection::new(net.shared().clone(), id));
         poll_fn(|cx| stream.connection.poll_connected(cx)).await?;
         Ok(stream)
@@ -70,6 +82,14 @@ impl TcpStream {
 
     pub(super) fn from_parts(connection: Arc<Connection>, head: Head) -> Self {
         TcpStream { connection, head }
+    }
+
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    pub(super) fn head(&self) -> &Head {
+        &self.head
     }
 
     /// This side's address.

@@ -6,6 +6,7 @@
 mod driver;
 mod faults;
 mod link;
+mod options;
 mod others;
 mod stream;
 mod web;

@@ -10,7 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, Interest};
 use crate::link::{Host, SERVER, SERVER6, hosts, settle};
 
 /// Both ends of a connection, with the hosts that carry it.
-async fn connected() -> (TcpStream, TcpStream, (Host, Host)) {
+pub(crate) async fn connected() -> (TcpStream, TcpStream, (Host, Host)) {
     let (server, client) = hosts(TcpConfig::default());
     let listener = TcpListener::bind(&server.net, (SERVER, 7)).await.unwrap();
     let near = TcpStream::connect(&client.net, (SERVER, 7)).await.unwrap();

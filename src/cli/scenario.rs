@@ -9,14 +9,14 @@ use tidegate::scenario::junit;
 use tidegate::scenario::matrix::Matrix;
 use tidegate::scenario::options::take_arguments;
 use tidegate::scenario::script::ScriptOption;
-use tidegate::scenario::suite::{Report, Totals, run_source, scripts};
+use tidegate::scenario::suite::{Report, Totals, own_ip_version, run_source, scripts};
 
 /// The runner's own options, which clap does not know because scripts have them, too.
 const RUN_OPTIONS: &str = "\
 Options of a run (a script may have them as well; here they override its own; - and _ are equal):
   -D, --define NAME=VALUE       Replace NAME in scripts
       --profile NAME            Configuration of the stack: default, linux or plain
-      --ip-version VERSION      ipv4 (the default), ipv6, or both: each script twice
+      --ip-version VERSION      ipv4 (the default), ipv6, or both: scripts that name none run twice
       --no-skip                 A skipped script counts as a failure
       --leftover ignore|fail    What packets are that no event looked at
       --psh last|strict         Compare PSH on the last byte written, or always
@@ -66,7 +66,9 @@ pub(crate) fn run(args: Args, options: &[ScriptOption]) -> anyhow::Result<ExitCo
     for file in &files {
         let name = file.display().to_string();
         let source = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
-        for options in &versions {
+        // What names its version shows something that only that version has.
+        let own = own_ip_version(&source).filter(|_| versions.len() > 1);
+        for options in versions.iter().filter(|options| own.is_none_or(|own| is_for(options, own))) {
             let report = run_source(&name, &source, options);
             show(&report);
             totals.add(&report.verdict);
@@ -102,6 +104,10 @@ fn versions(options: &[ScriptOption]) -> Vec<Vec<ScriptOption>> {
         options.iter().filter(|option| !is_both(option)).cloned().chain([chosen]).collect()
     };
     vec![with("ipv4"), with("ipv6")]
+}
+
+fn is_for(options: &[ScriptOption], version: &str) -> bool {
+    options.iter().any(|option| option.name == "ip_version" && option.value.as_deref() == Some(version))
 }
 
 fn show(report: &Report) {

@@ -81,6 +81,13 @@ pub fn run_source(file: &str, source: &str, command_line: &[ScriptOption]) -> Re
     Report { file: file.to_owned(), verdict, log: outcome.log, matrix: outcome.matrix }
 }
 
+/// The IP version that a script's head fixes, if it does: what it shows exists there only.
+pub fn own_ip_version(source: &str) -> Option<&str> {
+    let options = source.lines().filter_map(|line| line.trim().strip_prefix("--")?.split_once('='));
+    let found = options.rev().find(|(name, _)| name.replace('-', "_") == "ip_version");
+    found.map(|(_, value)| value.trim())
+}
+
 /// The outcome, and whether a skip counts as a failure.
 fn attempt(source: &str, command_line: &[ScriptOption]) -> (Outcome, bool) {
     let no_skip = command_line.iter().any(|option| option.name == "no_skip");

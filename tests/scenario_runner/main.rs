@@ -3,5 +3,6 @@
 
 mod calls;
 mod common;
+mod connections;
 mod packets;
 mod times;

@@ -134,6 +134,9 @@ def blind_resets():
         expect("the answer to a RST in the window", [(".", attacker.ack, attacker.seq)], [(flags_of(s), s.seq, s.ack) for s in got])
         for offset in (1, 60000, -1, -1000, 1 << 30):
             expect(f"the answer to another RST at {offset}", [], attacker.answers(attacker.packet(RST, offset=offset)))
+        other_sock, other = victim(wire, dst)
+        expect("challenges of another connection meanwhile", 1, len(other.answers(other.packet(RST, offset=1))))
+        lives(other_sock, other)
         lives(sock, attacker)
         expect("the answer to an exact RST", [], attacker.answers(attacker.packet(RST)))
         ended(sock)
@@ -189,12 +192,15 @@ def blind_syn():
 
 
 def land():
-    """Segments and datagrams from the stack to itself: dropped in silence, and no loop begins."""
+    """Segments and datagrams from the stack to itself, and datagrams from another host's echo or chargen service: dropped in
+    silence, and no loop begins."""
     wire = Wire()
     for me in STACKS:
         for port in (ECHO, HTTP, CLOSED):
             tcp = [raw.tcp(me, me, (port, port), flags) for flags in (SYN, SYN | ACK, ACK, RST, FIN)]
             wire.silence("LAND", *tcp, raw.udp(me, me, (port, port), b"loop"), raw.echo(me, me, 1))
+        peer = raw.PEER6 if ":" in me else raw.PEER4
+        wire.silence("a loop", *(raw.udp(peer, me, (port, ECHO), b"loop") for port in (ECHO, CHARGEN)))
 
 
 def martians():

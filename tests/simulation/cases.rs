@@ -9,7 +9,7 @@ use tidegate::base::time::{Duration, Instant};
 use tidegate::device::Capabilities;
 use tidegate::sim::LinkConfig;
 use tidegate::tcp::TcpId;
-use tidegate::tcp::config::TcpConfig;
+use tidegate::tcp::config::{SynCookies, TcpConfig};
 use tidegate::tcp::state::State;
 use tidegate::wire::tcp::{Flags, TcpHeader};
 
@@ -212,7 +212,9 @@ fn unread_data_stays_within_the_receive_buffer() {
 #[test]
 fn a_full_accept_queue_and_a_full_syn_queue_delay_but_lose_nobody() {
     for (backlog, syn_queue) in [(1, 4_096), (64, 1), (1, 1)] {
-        let mut pair = pair(TcpConfig { syn_queue, ..TcpConfig::default() });
+        // Cookies would let the handshakes pass the full SYN queue.
+        let syn_cookies = SynCookies::Off;
+        let mut pair = pair(TcpConfig { syn_queue, syn_cookies, ..TcpConfig::default() });
         let server = SocketAddr::new(pair.addrs[1], PORT);
         crate::show::if_asked(&mut pair.network);
         let listener = pair.network.stack(pair.hosts[1]).tcp_listen(server, backlog).unwrap();

@@ -166,3 +166,16 @@ fn a_wildcard_listener_of_version_6_serves_version_4() {
     b.listener = Some(b.tcp.listen("[::]:80".parse().unwrap(), 1).unwrap());
     b.handshake(1000);
 }
+
+/// RFC 5681 §3.1: the congestion window is never below one segment. It was one of a smaller size when the path's MTU grew again:
+/// a whole segment goes out all the same.
+#[test]
+fn a_congestion_window_below_a_segment_is_one_segment() {
+    let mut b = Bench::established(plain());
+    let index = b.id().0.index;
+    let tcb = b.tcp.connections.at_mut(index).unwrap();
+    tcb.congestion = congestion::Congestion::new(tcb.options.congestion, 500);
+    b.write(&bytes(3_000)).unwrap();
+    b.sends_data(ACK, 1, 1, MSS);
+    b.silent();
+}

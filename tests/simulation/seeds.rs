@@ -129,7 +129,6 @@ fn tcp(rng: &mut Rng) -> TcpConfig {
         orphan_retries: 60,
         orphan_timeout: Duration::from_secs(3600),
         fin_wait_2_timeout: Duration::from_secs(3600),
-        orphan_timeout: Duration::from_secs(36_000),
         ..TcpConfig::default()
     }
 }

@@ -83,9 +83,10 @@ pub fn run_source(file: &str, source: &str, command_line: &[ScriptOption]) -> Re
 
 /// The IP version that a script's head fixes, if it does: what it shows exists there only.
 pub fn own_ip_version(source: &str) -> Option<&str> {
-    let options = source.lines().filter_map(|line| line.trim().strip_prefix("--")?.split_once('='));
-    let found = options.rev().find(|(name, _)| name.replace('-', "_") == "ip_version");
-    found.map(|(_, value)| value.trim())
+    let heads = source.lines().filter(|line| line.trim_start().starts_with("--"));
+    let words = heads.flat_map(str::split_whitespace);
+    let options = words.filter_map(|word| word.strip_prefix("--")?.split_once('='));
+    options.filter(|(name, _)| name.replace('-', "_") == "ip_version").map(|(_, value)| value).last()
 }
 
 /// The outcome, and whether a skip counts as a failure.

@@ -157,4 +157,5 @@ fn the_ip_version_is_an_option() {
     assert_eq!(run_source("test.pkt", &text, &[v6]).verdict, Verdict::Pass);
     assert_eq!(own_ip_version(&text), None);
     assert_eq!(own_ip_version("// x\n--ip-version=ipv6\n--mtu=1400\n"), Some("ipv6"));
+    assert_eq!(own_ip_version("--strict_segments --ip_version=ipv4\n"), Some("ipv4"));
 }

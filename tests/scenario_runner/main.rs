@@ -5,4 +5,5 @@ mod calls;
 mod common;
 mod connections;
 mod packets;
+mod program;
 mod times;

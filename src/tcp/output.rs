@@ -285,9 +285,11 @@ impl Tcb {
         u32::from(self.agreed.advertised_mss).min((self.receive_limit(env.config) / 4) as u32).max(1)
     }
 
-    /// The application has read: a window that at least doubled is announced (a lost update is repaired by the peer's probe).
+    /// The application has read: a window that at least doubled is announced (a lost update is repaired by the peer's probe). More
+    /// than the field can say is no news: without window scaling every read would draw an ACK.
     pub fn after_read(&mut self, env: &Env) {
-        let (free, offered) = (self.free_window(env.config), self.rcv.wnd());
+        let most = u32::from(u16::MAX) << self.agreed.rcv_shift;
+        let (free, offered) = (self.free_window(env.config).min(most), self.rcv.wnd());
         let worthwhile = free >= offered.saturating_add(self.window_step(env)) && free / 2 >= offered;
         if worthwhile && self.state.receives_data() {
             self.ack.at_once();

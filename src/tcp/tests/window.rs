@@ -67,6 +67,18 @@ fn the_receiver_opens_its_window_by_worthwhile_steps() {
     assert!(update.window >= Some(1_000), "{update:?}");
 }
 
+/// RFC 9293 §3.8.6.2.2 (MUST-39): a buffer larger than an unscaled window can say draws no update at every read.
+#[test]
+fn reading_into_a_window_that_is_full_already_is_no_news() {
+    let mut b = Bench::established(TcpConfig { receive_buffer: 1 << 20, ..plain() });
+    b.gets(seg(ACK, 1, 1).data(&bytes(500)));
+    b.silent();
+    b.after(ms(40));
+    b.sends(ACK, 1, 501);
+    b.tcp.recv(b.id(), &mut [0; 900], b.now).unwrap();
+    b.silent();
+}
+
 /// SHLD-14: the right edge never moves back, even when small segments cost more memory than they carry.
 #[test]
 fn the_window_never_shrinks() {

@@ -28,6 +28,7 @@ Options of a run (a script may have them as well; here they override its own; - 
       --tolerance-percent N     The same in percent of the time since the previous event (12.5)
       --mtu N, --mss N, --local-ip A, --remote-ip A, --bind-port N, --connect-port N
       --offload                 The device takes super-segments
+      --syn-queue N             Half-open connections of a listener (4096); SYN cookies beyond
       --verbose                 Show every packet and call";
 
 /// Options of `scenario`.

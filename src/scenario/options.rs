@@ -37,6 +37,8 @@ pub struct RunOptions {
     pub verbose: bool,
     /// `--offload`: the device takes super-segments.
     pub offload: bool,
+    /// `--syn_queue`: half-open connections of a listener, at most; a SYN more is answered by a cookie.
+    pub syn_queue: Option<usize>,
     /// `--no-skip`: a skipped script counts as a failure.
     pub no_skip: bool,
     /// `--psh=strict`: compare PSH in every packet, not only with the last byte written.
@@ -66,6 +68,7 @@ impl Default for RunOptions {
             strict_segments: false,
             verbose: false,
             offload: false,
+            syn_queue: None,
             no_skip: false,
             psh_strict: false,
             ts_ecr: true,
@@ -108,7 +111,7 @@ pub enum OptionError {
 /// Options that are a switch.
 const SWITCHES: [&str; 5] = ["tcp_ts_ecr_scaled", "strict_segments", "verbose", "offload", "no_skip"];
 /// Options with a value.
-const VALUED: [&str; 17] = [
+const VALUED: [&str; 18] = [
     "ip_version",
     "mtu",
     "mss",
@@ -126,6 +129,7 @@ const VALUED: [&str; 17] = [
     "ts_ecr",
     "leftover",
     "profile",
+    "syn_queue",
 ];
 
 impl RunOptions {
@@ -213,6 +217,7 @@ impl RunOptions {
             "tcp_ts_tick_usecs" => self.ts_tick_usecs = number(option, value, 0)?,
             "psh" => self.psh_strict = either(option, value, ["last", "strict"])?,
             "ts_ecr" => self.ts_ecr = either(option, value, ["off", "on"])?,
+            "syn_queue" => self.syn_queue = Some(number(option, value, 0)?),
             "leftover" => self.leftover_fails = either(option, value, ["ignore", "fail"])?,
             "profile" => {
                 let known = "`default`, `linux` or `plain`";
@@ -392,6 +397,7 @@ mod tests {
             "ts_ecr=off",
             "leftover=fail",
             "profile=plain",
+            "syn_queue=0",
             "define=A=1",
         ]);
         let expected = RunOptions {
@@ -409,6 +415,7 @@ mod tests {
             strict_segments: true,
             verbose: true,
             offload: true,
+            syn_queue: Some(0),
             no_skip: true,
             psh_strict: true,
             ts_ecr: false,

@@ -286,7 +286,8 @@ impl<'s> Runner<'s> {
             bind_port: options.bind_port,
             connect_port: options.connect_port,
         };
-        let config = options.profile.config();
+        let mut config = options.profile.config();
+        config.syn_queue = options.syn_queue.unwrap_or(config.syn_queue);
         let host = Host::new(ends, &config, options.mtu(), options.offload)
             .map_err(|error| Stop::fail(error.to_string()))?;
         let tolerance = Tolerance {

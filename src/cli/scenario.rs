@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use tidegate::scenario::junit;
-use tidegate::scenario::matrix::Matrix;
+use tidegate::scenario::matrix::{IMPOSSIBLE, Matrix};
 use tidegate::scenario::options::take_arguments;
 use tidegate::scenario::script::ScriptOption;
 use tidegate::scenario::suite::{Report, Totals, own_ip_version, run_source, scripts};
@@ -83,6 +83,11 @@ pub(crate) fn run(args: Args, options: &[ScriptOption]) -> anyhow::Result<ExitCo
             matrix.holes().map(|(state, event)| format!("{state}: {}", event.name())).collect();
         println!("{} cells are empty:", holes.len());
         holes.iter().for_each(|hole| println!("  {hole}"));
+        println!("impossible:");
+        for (state, events, reason) in IMPOSSIBLE {
+            let names: Vec<_> = events.iter().map(|event| event.name()).collect();
+            println!("  {state}: {}: {reason}", names.join(", "));
+        }
     }
     if let Some(file) = &args.junit {
         let name = file.display();

@@ -1,7 +1,7 @@
 //! Which events met which state: what a collection of scripts has shown, cell by cell.
 //!
 //! A cell is filled by what the stack itself says when an event comes: its state, and where the segment's numbers lie in its
-//! windows. File names and comments say nothing here.
+//! windows. File names and comments say nothing here. Cells that nothing can ever fill stand in a table with the reason.
 
 use std::fmt;
 
@@ -145,12 +145,41 @@ fn acknowledgement(standing: &Standing, ack: SeqNum) -> Event {
     match standing.state {
         // Whatever it acknowledges was never sent.
         State::Closed | State::Listen => Event::AckFuture,
-        // RFC 9293 §3.10.7.3: SEG.ACK =< ISS is not acceptable.
-        State::SynSent if ack.at_or_before(standing.snd_una) => Event::AckOld,
+        // RFC 9293 §3.10.7.3 and §3.10.7.4: SEG.ACK =< ISS is not acceptable before our SYN is acknowledged.
+        State::SynSent | State::SynReceived if ack.at_or_before(standing.snd_una) => Event::AckOld,
         _ if ack.before(standing.snd_una) => Event::AckOld,
         _ if ack.after(standing.snd_nxt) => Event::AckFuture,
         _ => Event::AckInWindow,
     }
+}
+
+/// Events that compare a segment with numbers which CLOSED and LISTEN do not have.
+const BY_NUMBER: &[Event] = &[
+    Event::AckInWindow,
+    Event::AckOld,
+    Event::DataInOrder,
+    Event::DataOutOfOrder,
+    Event::RstExact,
+    Event::RstInWindow,
+];
+
+/// Cells that nothing can fill, with the reason.
+pub const IMPOSSIBLE: &[(State, &[Event], &str)] = &[
+    (State::Listen, BY_NUMBER, "no numbers yet: every ACK is of something never sent, every text and RST outside"),
+    (State::Closed, BY_NUMBER, "no numbers any more, or never any"),
+    (
+        State::SynSent,
+        &[Event::DataInOrder, Event::DataOutOfOrder, Event::RstInWindow],
+        "the peer's numbers are not known: there is no window for text or a RST to lie in",
+    ),
+    (State::Listen, &[Event::UserTimeout], "nothing is under way that could time out"),
+    (State::Closed, &[Event::UserTimeout], "there is no connection"),
+    (State::TimeWait, &[Event::UserTimeout], "everything is acknowledged; the end of 2·MSL is no failure"),
+];
+
+/// True for a cell that nothing can fill.
+pub fn is_impossible(state: State, event: Event) -> bool {
+    IMPOSSIBLE.iter().any(|(known, events, _)| *known == state && events.contains(&event))
 }
 
 /// How often each event met each state.
@@ -178,11 +207,19 @@ impl Matrix {
         }
     }
 
-    /// The cells that nothing has filled.
+    /// The cells that nothing has filled and something could.
     pub fn holes(&self) -> impl Iterator<Item = (State, Event)> + '_ {
-        let cells = State::ALL.into_iter().flat_map(|state| Event::ALL.map(|event| (state, event)));
-        cells.filter(|&(state, event)| self.count(state, event) == 0)
+        cells().filter(|&(state, event)| !is_impossible(state, event) && self.count(state, event) == 0)
     }
+
+    /// The cells that were filled though nothing can: the table of the impossible is wrong.
+    pub fn contradictions(&self) -> impl Iterator<Item = (State, Event)> + '_ {
+        cells().filter(|&(state, event)| is_impossible(state, event) && self.count(state, event) > 0)
+    }
+}
+
+fn cells() -> impl Iterator<Item = (State, Event)> {
+    State::ALL.into_iter().flat_map(|state| Event::ALL.map(|event| (state, event)))
 }
 
 fn row(state: State) -> usize {
@@ -194,7 +231,7 @@ fn column(event: Event) -> usize {
 }
 
 impl fmt::Display for Matrix {
-    /// A table of 80 columns; a hole is a dot.
+    /// A table of 80 columns; a hole is a dot, an impossible cell a dash.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:12}         ACK         data            RST             time", "")?;
         writeln!(f, "{:12} SYN S-A  in old fut  in ooo byd FIN  ex  in out out cls shd drp", "")?;
@@ -202,6 +239,7 @@ impl fmt::Display for Matrix {
             write!(f, "{:12}", state.name())?;
             for event in Event::ALL {
                 match self.count(state, event) {
+                    0 if is_impossible(state, event) => write!(f, "   -")?,
                     0 => write!(f, "   .")?,
                     count if count > 999 => write!(f, " 999")?,
                     count => write!(f, "{count:4}")?,
@@ -258,6 +296,13 @@ mod tests {
         assert_eq!(of(opening, 100, 10, ACK, 1), Some(Event::DataBeyond));
     }
 
+    /// RFC 9293 §3.10.7.4, fifth step: before our SYN is acknowledged, an ACK of less says nothing.
+    #[test]
+    fn in_syn_received_only_an_ack_of_our_syn_is_in_the_window() {
+        assert_eq!(of(State::SynReceived, 100, u32::MAX, ACK, 0), Some(Event::AckOld));
+        assert_eq!(of(State::SynReceived, 100, 10, ACK, 0), Some(Event::AckInWindow));
+    }
+
     #[test]
     fn the_table_fits_into_80_columns_and_lists_its_holes() {
         let mut matrix = Matrix::default();
@@ -265,10 +310,13 @@ mod tests {
         let mut more = Matrix::default();
         more.record(State::Closed, Event::Drop);
         matrix.merge(&more);
-        assert_eq!(matrix.holes().count(), 11 * 16 - 2);
+        assert_eq!(matrix.holes().count(), 11 * 16 - 2 - (6 + 6 + 3 + 3));
         assert!(!matrix.holes().any(|cell| cell == (State::Listen, Event::Syn)));
         let table = matrix.to_string();
         assert!(table.lines().all(|line| line.len() <= 80), "{table}");
         assert_eq!(table.lines().count(), 13);
+        assert_eq!(matrix.contradictions().count(), 0);
+        matrix.record(State::Closed, Event::RstExact);
+        assert_eq!(matrix.contradictions().collect::<Vec<_>>(), [(State::Closed, Event::RstExact)]);
     }
 }

@@ -67,6 +67,7 @@ impl Runner<'_> {
 const fn state_number(state: State) -> i64 {
     match state {
         State::SynReceived => 3,
+        State::TimeWait => 6,
         State::Listen => 10,
         _ => 7,
     }

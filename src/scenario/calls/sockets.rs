@@ -281,9 +281,22 @@ impl Runner<'_> {
                 .shutdown(id, how, now)
                 .map_or_else(Outcome::from, |()| Outcome::Value(0))),
             Socket::Stream => Ok(Outcome::Error("ENOTCONN")),
-            Socket::Listener(_) => Err(Stop::skip("shutdown of a listener is not supported")),
+            Socket::Listener(_) => Ok(self.shutdown_listener(fd, how)),
             Socket::Datagram | Socket::Udp(_) => Err(Stop::skip("shutdown of a UDP socket is not supported")),
         }
+    }
+
+    /// As on Linux: a listener has nothing to send, and without reading it does not listen any more; it may again.
+    fn shutdown_listener(&mut self, fd: i64, how: Shutdown) -> Outcome {
+        if how == Shutdown::Write {
+            return Outcome::Value(0);
+        }
+        let Some(descriptor) = self.descriptors.get(&fd).cloned() else { return BAD_DESCRIPTOR };
+        self.give_up(&descriptor);
+        if let Some(descriptor) = self.descriptors.get_mut(&fd) {
+            descriptor.socket = Socket::Stream;
+        }
+        Outcome::Value(0)
     }
 
     /// `fcntl(fd, F_GETFL)`, `fcntl(fd, F_SETFL, flags)`

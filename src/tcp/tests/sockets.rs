@@ -93,6 +93,7 @@ fn a_half_closed_socket_is_ready_to_fail_writing() {
     assert_eq!((b.readiness(), b.write(b"x")), (OUT, Err(SocketError::BrokenPipe)));
     let mut b = Bench::established(TcpConfig { send_buffer: 100, ..plain() });
     assert_eq!((b.write(&bytes(200)), b.readiness()), (Ok(100), Readiness::NONE));
+    b.told();
     b.set_options(|options| options.send_buffer = Some(200));
     assert_eq!((b.readiness(), b.told()), (OUT, OUT), "room by a larger buffer is told");
 }

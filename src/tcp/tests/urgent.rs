@@ -136,7 +136,8 @@ fn hostile_pointers_deliver_the_data_once() {
     }
     let mut b = Bench::established(plain());
     b.gets(seg(ACK, 1, 1).data(b"hello"));
-    assert_eq!(b.read(), Ok(b"hello".to_vec()));
+    b.gets(seg(ACK, 6, 1).urgent(0));
+    assert_eq!((left(&b), b.read()), ((0, false), Ok(b"hello".to_vec())), "zero points nowhere");
     b.gets(seg(ACK, 1, 1).data(b"hello").urgent(5));
     b.gets(seg(ACK, 6, 1).urgent(0));
     b.gets(seg(ACK, 6, 1).data(b" again").urgent(u16::MAX));

@@ -96,11 +96,11 @@ impl Tcb {
     }
 
     /// How much from `start` on the peer's window has room for. After a shrink what fits goes again as usual (SHLD-16) and what does
-    /// not waits (no use of MAY-7), but for the first byte: that is the probe of a window shrunk to zero (MUST-35).
+    /// not waits (no use of MAY-7), but for the first byte after a timeout: that is the probe of a window shrunk to zero (MUST-35).
     fn window_for(&self, start: SeqNum) -> Option<u32> {
         match (self.snd.una + self.snd.wnd).offset_from(start) {
             room if room > 0 => Some(room as u32),
-            _ => (start == self.snd.una).then(|| self.mss()),
+            _ => (start == self.snd.una && self.retries > 0).then(|| self.mss()),
         }
     }
 

@@ -295,6 +295,21 @@ fn a_window_shrunk_to_zero_is_probed_by_a_retransmission() {
     }
 }
 
+/// SHLD-29: what is lost is not sent into a window that has just closed, though the retransmission before it was acknowledged: the
+/// first probe comes after one timeout.
+#[test]
+fn nothing_is_sent_into_a_window_that_has_just_closed() {
+    let mut b = Bench::established_with(plain(), 5_000);
+    b.write(&bytes(2_000)).unwrap();
+    (0..2).for_each(|_| drop(b.next()));
+    b.jump(ms(300));
+    b.sends_data(ACK, 1, 1, MSS);
+    b.gets(seg(ACK, 1, 1_001).window(0));
+    b.silent();
+    b.after(ms(600));
+    b.sends_data(ACK.with(PSH), 1_001, 1, MSS);
+}
+
 /// A FIN needs no room: alone at a window of zero, and right behind data that fills the window, it is taken (as on Linux; a peer that
 /// has nothing more to say need not wait for a reader). One byte of data more is not.
 #[test]

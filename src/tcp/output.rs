@@ -193,7 +193,7 @@ impl Tcb {
         let payload = self.send_queue.slices(offset, len);
         let mut flags = Flags::ACK;
         // PSH on the last byte written, unless more is announced (policy 13; MUST-61). What waited for it goes with PSH.
-        if len > 0 && data_end == self.data_end() && (push || !self.is_corked()) {
+        if len > 0 && data_end == self.data_end() && (push || fin || !self.is_corked()) {
             flags = flags.with(Flags::PSH);
         }
         if fin {

@@ -51,7 +51,7 @@ fn a_cork_holds_for_one_retransmission_timeout() {
     b.sends_data(ACK.with(PSH), 10, 1, 5);
 }
 
-/// RFC 9293 §3.6: a FIN follows at once whatever is corked.
+/// RFC 9293 §3.6: a FIN follows at once whatever is corked, and pushes (MUST-61).
 #[test]
 fn a_close_takes_the_cork_out() {
     let mut b = Bench::established(plain());
@@ -59,7 +59,7 @@ fn a_close_takes_the_cork_out() {
     b.write(b"last").unwrap();
     b.silent();
     b.shutdown();
-    b.sends_data(FIN_ACK, 1, 1, 4);
+    b.sends_data(FIN_ACK.with(PSH), 1, 1, 4);
 }
 
 /// `MSG_MORE`: the write waits for the next one, and the two leave together with one PSH (SHLD-27, policy 13).

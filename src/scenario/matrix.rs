@@ -165,7 +165,11 @@ const BY_NUMBER: &[Event] = &[
 
 /// Cells that nothing can fill, with the reason.
 pub const IMPOSSIBLE: &[(State, &[Event], &str)] = &[
-    (State::Listen, BY_NUMBER, "no numbers yet: every ACK is of something never sent, every text and RST outside"),
+    (
+        State::Listen,
+        BY_NUMBER,
+        "no numbers yet: every ACK is of something never sent, every text and RST outside",
+    ),
     (State::Closed, BY_NUMBER, "no numbers any more, or never any"),
     (
         State::SynSent,

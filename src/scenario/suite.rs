@@ -86,7 +86,7 @@ pub fn own_ip_version(source: &str) -> Option<&str> {
     let heads = source.lines().filter(|line| line.trim_start().starts_with("--"));
     let words = heads.flat_map(str::split_whitespace);
     let options = words.filter_map(|word| word.strip_prefix("--")?.split_once('='));
-    options.filter(|(name, _)| name.replace('-', "_") == "ip_version").map(|(_, value)| value).last()
+    options.filter(|(name, _)| name.replace('-', "_") == "ip_version").map(|(_, value)| value).next_back()
 }
 
 /// The outcome, and whether a skip counts as a failure.

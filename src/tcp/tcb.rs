@@ -392,7 +392,6 @@ impl Tcb {
         self.events |= Readiness::IN | Readiness::OUT | Readiness::HUP | Readiness::RDHUP;
         if self.error.is_some() {
             self.events |= Readiness::ERR;
-            self.receive_queue.clear();
         }
     }
 }

@@ -13,6 +13,19 @@ fn an_exact_reset_ends_the_connection() {
     assert_eq!(b.write(b"x"), Err(SocketError::BrokenPipe));
 }
 
+/// RFC 9293 §3.10.7.4, second step: the queues of segments are flushed, text behind a gap with them; what was received in order and
+/// acknowledged can still be read, before the error (as on Linux).
+#[test]
+fn what_came_before_a_reset_can_be_read() {
+    let mut b = Bench::established(plain());
+    b.gets(seg(ACK, 1, 1).data(b"abc"));
+    b.gets(seg(ACK, 10, 1).data(b"ahead"));
+    b.sends(ACK, 1, 4);
+    b.gets(seg(RST, 4, 0));
+    assert_eq!((b.read(), b.read()), (Ok(b"abc".to_vec()), Err(SocketError::ConnectionReset)));
+    assert_eq!(b.read(), Ok(vec![]));
+}
+
 /// RFC 5961 §3.2 (hostile case T1): in the window but not exact draws a challenge ACK, outside of it nothing.
 #[test]
 fn a_guessed_reset_draws_a_challenge() {

@@ -47,12 +47,25 @@ pub type HashMap<K, V> = std::collections::HashMap<K, V, HashKey>;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::hash::BuildHasher;
 
+    /// MUST-9: the key decides, and nothing tells it.
     #[test]
     fn different_keys_give_different_hashes_and_no_debug_output_shows_them() {
         let (a, b) = (HashKey::new(&mut Rng::from_u64(1)), HashKey::new(&mut Rng::from_u64(2)));
         assert_ne!(a.secret_hash(&1u8), b.secret_hash(&1u8));
         assert_eq!(a.secret_hash(&1u8), a.secret_hash(&1u8));
         assert_eq!(format!("{a:?}"), "HashKey");
+    }
+
+    /// Hostile case T11: what collides under one key, because somebody searched for it, is spread under another.
+    #[test]
+    fn values_that_collide_under_one_key_are_spread_under_another() {
+        const BUCKETS: u64 = 256;
+        let (known, own) = (HashKey::new(&mut Rng::from_u64(1)), HashKey::new(&mut Rng::from_u64(2)));
+        let colliding = (0u32..).filter(|value| known.hash_one(value).is_multiple_of(BUCKETS)).take(1_024);
+        let mut buckets = [0; BUCKETS as usize];
+        colliding.for_each(|value| buckets[(own.hash_one(value) % BUCKETS) as usize] += 1);
+        assert!(buckets.iter().all(|&count| count < 20), "four on average: {buckets:?}");
     }
 }

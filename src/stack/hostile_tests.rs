@@ -455,3 +455,30 @@ fn honest_fragments_pass_between_a_flood() {
     drain(&mut stack, Instant::ZERO + Duration::from_secs(61));
     assert_eq!(stack.poll_timeout(), None);
 }
+
+/// RFC 9293 §3.1 (MUST-2, MUST-3): a segment is dropped in silence when one bit of it or of its addresses was turned, and the answer
+/// to the whole one carries the right sum.
+#[test]
+fn a_segment_with_a_wrong_checksum_is_dropped_and_sums_are_sent() {
+    for v6 in [false, true] {
+        let ip = header(v6, protocol::TCP);
+        let whole = packet(&ip, &tcp(&ip, &syn(), b""));
+        let start = if v6 { 40 } else { 20 };
+        let mut stack = serving();
+        for at in (start..whole.len()).filter(|at| !(start + 2..start + 4).contains(at)) {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            take(&mut stack, &damaged);
+        }
+        assert!(replies(&mut stack).is_empty());
+        assert_eq!(stack.tcp().connections().count(), 0);
+        take(&mut stack, &whole);
+        let sent = replies(&mut stack);
+        let [answer] = sent.as_slice() else { panic!("{} answers", sent.len()) };
+        let parsed = crate::wire::ip::IpPacket::parse(answer).unwrap();
+        let segment = &answer[parsed.payload.clone()];
+        let (src, dst) = (parsed.header.src, parsed.header.dst);
+        let sum = crate::wire::checksum::Sum::pseudo_header(src, dst, protocol::TCP, segment.len());
+        assert!(sum.add(segment).is_valid());
+    }
+}

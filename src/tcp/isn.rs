@@ -69,7 +69,7 @@ mod tests {
         }
     }
 
-    /// RFC 6528 §3 (SHLD-1): one tuple's numbers follow the clock, another tuple's tell nothing about them.
+    /// RFC 6528 §3 (SHLD-1, MUST-8, MUST-9): one tuple's numbers follow the clock, another tuple's tell nothing about them.
     #[test]
     fn sequence_numbers_follow_the_clock_and_differ_by_tuple() {
         let secrets = Secrets::new(&mut Rng::from_u64(1));

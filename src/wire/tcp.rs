@@ -328,6 +328,7 @@ mod tests {
     }
 
     proptest! {
+        /// RFC 9293 §3.1 (MUST-69): options are filled up to whole words, so that no padding follows them.
         #[test]
         fn what_is_written_parses_back(header in header()) {
             let bytes = header.to_bytes();

@@ -197,7 +197,7 @@ async fn a_port_is_listened_on_once_and_free_after_drop() {
     assert_eq!(error.kind(), ErrorKind::AddrNotAvailable);
 }
 
-/// Dropping the future of a connect gives the attempt up.
+/// Hostile case M14: dropping the future of a connect gives the attempt up.
 #[tokio::test]
 async fn a_cancelled_connect_leaves_nothing_behind() {
     let (_server, client) = hosts(TcpConfig::default());

@@ -166,3 +166,23 @@ fn a_restless_window_is_obeyed() {
     }
     assert_eq!((una, got == data), (60_001, true));
 }
+
+/// Hostile case M14: a hundred thousand connections opened and dropped, half of them before the handshake was over, leave no entry, no
+/// timer and no event behind.
+#[test]
+fn a_churn_of_connections_leaves_nothing_behind() {
+    let mut b = Bench::new(plain());
+    for round in 0..100_000 {
+        let remote = "10.0.0.1:80".parse().unwrap();
+        let source = (b.tuple.local.addr, 0);
+        let id = b.tcp.connect(source, remote, &mut b.counters, b.now).unwrap();
+        if round % 2 == 0 {
+            assert!(b.tcp.poll_transmit(&mut b.layer, &mut b.counters, b.now).is_some());
+        }
+        b.tcp.abort(id, &mut b.counters, b.now);
+        while b.tcp.poll_transmit(&mut b.layer, &mut b.counters, b.now).is_some() {}
+        assert_eq!(b.tcp.statistics(id, b.now).err(), Some(SocketError::NoSocket));
+    }
+    assert_eq!((b.tcp.connections().count(), b.tcp.poll_timeout()), (0, None));
+    assert!(b.tcp.owners.is_empty() && b.tcp.poll_event().is_none() && b.tcp.ready.is_empty());
+}

@@ -13,6 +13,7 @@ mod clock;
 pub mod commands;
 mod describe;
 mod encode;
+mod ending;
 pub mod error;
 mod expect;
 pub mod expression;

@@ -137,14 +137,7 @@ impl<'s> Runner<'s> {
         if self.options.leftover_fails {
             self.no_leftovers()?;
         }
-        for fd in self.descriptors.keys().copied().collect::<Vec<_>>() {
-            self.note_call(fd, Cell::Drop);
-            if let Some(descriptor) = self.descriptors.remove(&fd) {
-                self.give_up(&descriptor);
-            }
-        }
-        self.collect();
-        Ok(())
+        self.drop_all()
     }
 
     pub(super) fn tolerance(&self) -> Tolerance {

@@ -128,7 +128,7 @@ impl Runner<'_> {
     }
 
     /// The options of a TCP socket, open or not.
-    pub(super) fn options_of(&mut self, fd: i64) -> Result<SocketOptions, SocketError> {
+    pub(in crate::scenario) fn options_of(&mut self, fd: i64) -> Result<SocketOptions, SocketError> {
         let descriptor = self.descriptors.get(&fd).ok_or(SocketError::NoSocket)?;
         match descriptor.socket {
             Socket::Connection(id) => self.host.stack().tcp().options(id),

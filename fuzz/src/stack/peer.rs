@@ -23,10 +23,13 @@ pub struct Line {
     /// The stack's ISN, from its last SYN, and the highest number behind what it sent.
     iss: SeqNum,
     sent: SeqNum,
+    /// Every ISN it sent: one of an earlier SYN cookie still opens a connection.
+    isses: Vec<SeqNum>,
     /// What the stack expects next, from its last acknowledgement.
     expected: SeqNum,
-    /// The rightmost edge of the windows this side offered, and the shift it offered.
-    edge: Option<SeqNum>,
+    /// What this side offered: what it acknowledged, and its window's right edge; the largest window of a SYN, and the shift.
+    offers: Vec<(SeqNum, SeqNum)>,
+    syn_window: u32,
     shift: u8,
     /// This side's next timestamp, and the last of the stack's.
     timestamp: u32,
@@ -196,9 +199,7 @@ impl Peer {
         }
         if header.flags.has(Flags::SYN) {
             (line.iss, line.sent) = (header.seq, header.seq + 1);
-            if !header.flags.has(Flags::ACK) {
-                (line.edge, line.shift) = (None, 0);
-            }
+            line.isses.push(header.seq);
         }
         if header.flags.has(Flags::ACK) {
             line.expected = header.ack;
@@ -213,33 +214,30 @@ impl Peer {
 }
 
 /// The bytes are those the application sent at that place, and the peer's window has room for them.
-fn check_data(line: &Line, header: &TcpHeader, payload: &[u8]) {
-    let start = header.seq.offset_from(line.iss + 1) as u32;
-    for (index, byte) in payload.iter().enumerate() {
-        assert_eq!(
-            *byte,
-            own_byte(start.wrapping_add(index as u32)),
-            "another byte than the application's at {start}+{index}"
-        );
-    }
-    let end = header.seq + payload.len() as u32;
-    let edge = line.edge.expect("data needs a window");
+fn check_data(line: &mut Line, header: &TcpHeader, payload: &[u8]) {
+    let is_ours = |iss: &SeqNum| {
+        let start = header.seq.offset_from(*iss + 1) as u32;
+        payload.iter().enumerate().all(|(index, byte)| *byte == own_byte(start.wrapping_add(index as u32)))
+    };
+    let iss = line.isses.iter().rev().copied().find(is_ours);
+    line.iss = iss.unwrap_or_else(|| panic!("other bytes than the application's at {:?}", header.seq));
+    let (end, from) = (header.seq + payload.len() as u32, line.iss + 1);
+    // Only an acknowledgement of what was sent counts.
+    let counts = |ack: SeqNum| !from.after(ack) && !ack.after(end);
+    let offers = line.offers.iter().filter(|(ack, _)| counts(*ack)).map(|(_, edge)| *edge);
+    let edge = offers.fold(from + line.syn_window, |best, edge| if edge.after(best) { edge } else { best });
     assert!(!end.after(edge), "{} bytes beyond the window", end.offset_from(edge));
 }
 
-/// Remembers what this side's segment offers: the widest reading of it, if the stack may have taken it at all.
+/// Remembers what this side's segment offers: the widest reading of it.
 fn note(header: &TcpHeader, line: &mut Line) {
+    let window = u32::from(header.window);
     if header.flags.has(Flags::SYN) {
         line.starts.push(header.seq.0.wrapping_add(1));
         line.shift = line.shift.max(header.options.window_scale.unwrap_or(0));
-    }
-    // Only an acknowledgement of what was sent counts.
-    if header.flags.has(Flags::ACK) && header.ack.after(line.iss) && !header.ack.after(line.sent) {
-        let shift = if header.flags.has(Flags::SYN) { 0 } else { line.shift };
-        let edge = header.ack + (u32::from(header.window) << shift);
-        line.edge = Some(line.edge.filter(|old| old.after(edge)).unwrap_or(edge));
-    } else if header.flags.has(Flags::SYN) && line.edge.is_none() {
-        line.edge = Some(line.iss + 1 + u32::from(header.window));
+        line.syn_window = line.syn_window.max(window);
+    } else if header.flags.has(Flags::ACK) {
+        line.offers.push((header.ack, header.ack + (window << line.shift)));
     }
 }
 

@@ -162,7 +162,8 @@ impl SentQueue {
         }
     }
 
-    /// Marks lost what left in segments larger than `mss`; true if there was any.
+    /// Marks lost what left in segments larger than `mss`; true if there was any. What is contiguous becomes one range, which is
+    /// cut anew without remainders in between (SHLD-28).
     pub fn mark_larger(&mut self, mss: u16) -> bool {
         let mut any = false;
         for record in self.records.iter_mut().filter(|record| record.segment > mss) {
@@ -172,7 +173,26 @@ impl SentQueue {
                 self.lost += record.len();
             }
         }
+        if any {
+            self.merge_lost(mss);
+        }
         any
+    }
+
+    fn merge_lost(&mut self, mss: u16) {
+        let mut merged: VecDeque<Record> = VecDeque::new();
+        for record in self.records.drain(..) {
+            match merged.back_mut().filter(|last| last.lost && last.segment > mss) {
+                Some(last) if record.lost => {
+                    last.end = record.end;
+                    last.segment = last.segment.max(record.segment);
+                    last.retransmitted |= record.retransmitted;
+                    last.sent_at = last.sent_at.max(record.sent_at);
+                }
+                _ => merged.push_back(record),
+            }
+        }
+        self.records = merged;
     }
 
     /// Where the first lost range begins.
@@ -272,6 +292,20 @@ mod tests {
             queue.acknowledge(START + 20, None),
             Acked { len: 10, sent_at: Some(T(1)), retransmitted_at: None, segment: 10, segments: 1 }
         );
+    }
+
+    /// SHLD-28: segments that were too big are cut anew as one text; what fits stays as it is.
+    #[test]
+    fn what_was_too_big_is_cut_anew_as_one_range() {
+        let mut queue = queue(&[5, 10, 10, 5]);
+        assert!(queue.mark_larger(8));
+        assert_eq!(queue.lost(), 20);
+        for (from, to) in [(5, 13), (13, 21), (21, 25)] {
+            assert_eq!(queue.retransmit(8, 8, T(5)), Some((START + from, START + to)));
+        }
+        assert_eq!(queue.retransmit(8, 8, T(5)), None);
+        assert!(!queue.mark_larger(8));
+        assert_eq!(queue.acknowledge(START + 30, None).len, 30);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use crate::base::counters::DropReason;
 use crate::base::socket::{Readiness, SocketError};
 use crate::base::time::Duration;
+use crate::wire::seq::SeqNum;
 use crate::wire::tcp::Flags;
 
 use super::ack::Provoked;
@@ -320,7 +321,7 @@ impl Tcb {
             // Nothing can stand behind the FIN: a peer that sends it is broken, and the FIN counts.
             segment.trim_back(fin);
         } else if has_fin {
-            self.rcv.fin = Some(segment.end() - 1);
+            self.end_stream(segment.end() - 1);
         }
         self.take_text(segment, env)?;
         if self.rcv.fin == Some(self.rcv.nxt) {
@@ -330,6 +331,16 @@ impl Tcb {
             self.ack.at_once();
         }
         Ok(())
+    }
+
+    /// The peer's FIN stands at `fin`. Text behind it that already waits for a gap to fill would carry RCV.NXT past it.
+    fn end_stream(&mut self, fin: SeqNum) {
+        self.rcv.fin = Some(fin);
+        let end = self.rcv.offset + u64::from(fin.since(self.rcv.nxt));
+        if let Some(queue) = &mut self.reassembly {
+            queue.remove_above(end);
+        }
+        self.reassembly.take_if(|queue| queue.is_empty());
     }
 
     fn take_text(&mut self, segment: &mut Segment, env: &mut Env) -> Step {

@@ -66,6 +66,19 @@ impl Reassembly {
         self.ranges.remove_below(offset);
     }
 
+    /// Forgets what lies at or behind `offset`: the stream ends there. A payload that reaches beyond is cut.
+    pub fn remove_above(&mut self, offset: u64) {
+        for payload in self.payloads.split_off(&offset).into_values() {
+            self.memory -= payload.capacity();
+        }
+        if let Some(mut last) = self.payloads.last_entry() {
+            let keep = (offset - last.key()) as usize;
+            let cut = last.get().slice(0..keep.min(last.get().len()));
+            last.insert(cut);
+        }
+        self.ranges.remove_above(offset);
+    }
+
     /// The ranges held, the one that changed last first, at most `max`.
     pub fn blocks(&self, max: usize) -> impl Iterator<Item = Range<u64>> + '_ {
         let recent = self.recent.iter().filter_map(|&offset| self.ranges.find(offset));
@@ -168,6 +181,18 @@ mod tests {
             prop_assert_eq!(queue.memory(), queue.payloads.values().map(Slice::capacity).sum::<usize>());
             let held: u64 = queue.ranges.iter().map(|range| range.end - range.start).sum();
             prop_assert_eq!(held, queue.payloads.values().map(|payload| payload.len() as u64).sum::<u64>());
+        }
+
+        #[test]
+        fn forgetting_what_lies_behind_the_end_keeps_the_rest(starts in prop::collection::vec(0u64..200, 1..20), bound in 0u64..220) {
+            let mut queue = Reassembly::default();
+            starts.iter().for_each(|&start| { queue.insert(start, payload(start..start + 7), 1 << 20); });
+            let before: Vec<u64> = queue.ranges.iter().flatten().filter(|&i| i < bound).collect();
+            queue.remove_above(bound);
+            prop_assert_eq!(queue.ranges.iter().flatten().collect::<Vec<_>>(), before);
+            let held: u64 = queue.payloads.values().map(|payload| payload.len() as u64).sum();
+            prop_assert_eq!(held, queue.ranges.iter().map(|range| range.end - range.start).sum::<u64>());
+            prop_assert_eq!(queue.memory(), queue.payloads.values().map(Slice::capacity).sum::<usize>());
         }
 
         #[test]

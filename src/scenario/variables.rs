@@ -49,7 +49,10 @@ impl Runner<'_> {
             Socket::Connection(id) if descriptor.record == index => Some(id),
             _ => None,
         });
-        self.host.stack().tcp().id_of(local, remote).or(by_descriptor)
+        let open = self.host.stack().tcp().id_of(local, remote);
+        // What is half open has no control block, and an older connection of the same ends does not speak for it.
+        let half_open = open.is_none() && self.standing().state == State::SynReceived;
+        open.or(by_descriptor.filter(|_| !half_open))
     }
 
     /// Follows a command as far as it is known. Nothing is executed.

@@ -36,21 +36,6 @@ impl Profile {
             Profile::Plain => plain(),
         }
     }
-
-    /// What the profile should have and the stack does not have yet; the nearest stands in its place.
-    pub const fn missing(self) -> &'static [&'static str] {
-        match self {
-            Profile::Linux => &[
-                "CUBIC (NewReno stands in)",
-                "D-SACK",
-                "tail-loss probes and time-based loss detection",
-                "F-RTO",
-                "buffers that grow with use",
-                "broken pipe instead of reset in CLOSE-WAIT",
-            ],
-            Profile::Default | Profile::Plain => &[],
-        }
-    }
 }
 
 fn linux() -> TcpConfig {
@@ -67,8 +52,10 @@ fn linux() -> TcpConfig {
         syn_linear_retries: 4,
         syn_ack_retries: 5,
         syn_cookies: SynCookies::WhenFull,
-        // Linux acts on a RST in TIME-WAIT unless tcp_rfc1337 is set.
+        // Linux acts on a RST in TIME-WAIT unless tcp_rfc1337 is set, and looks for black holes only if tcp_mtu_probing is.
         rfc1337: false,
+        black_hole_detection: false,
+        broken_pipe_in_close_wait: true,
         ..TcpConfig::default()
     }
 }

@@ -86,6 +86,8 @@ pub struct TcpConfig {
     /// When full segments time out again and again, smaller ones are tried: a router may drop them and its ICMP messages be lost
     /// (RFC 4821 §7.7).
     pub black_hole_detection: bool,
+    /// A RST in CLOSE-WAIT is told as "broken pipe", as Linux does, and not as "connection reset" (RFC 9293 §3.10.7.4).
+    pub broken_pipe_in_close_wait: bool,
     /// Half-open connections a listener holds.
     pub syn_queue: usize,
     /// When SYN cookies are used.
@@ -140,6 +142,7 @@ impl Default for TcpConfig {
             rfc1337: true,
             nagle: true,
             black_hole_detection: true,
+            broken_pipe_in_close_wait: false,
             syn_queue: 4_096,
             syn_cookies: SynCookies::WhenFull,
             secret_rotation: Duration::from_secs(60),

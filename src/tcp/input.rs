@@ -150,6 +150,7 @@ impl Tcb {
             State::SynReceived => Some(SocketError::ConnectionRefused),
             // Both directions are closed already: nothing is lost.
             State::Closing | State::LastAck => None,
+            State::CloseWait if env.config.broken_pipe_in_close_wait => Some(SocketError::BrokenPipe),
             _ => Some(SocketError::ConnectionReset),
         };
         self.die(error);

@@ -10,6 +10,7 @@ use tidegate::device::Capabilities;
 use tidegate::sim::{HostId, LinkConfig, Network};
 use tidegate::stack::StackConfig;
 use tidegate::tcp::config::TcpConfig;
+use tidegate::tcp::state::State;
 use tidegate::tcp::{ListenerId, TcpId};
 
 pub const PORT: u16 = 80;
@@ -164,8 +165,10 @@ impl App {
     fn finish(&mut self, network: &mut Network, id: TcpId) {
         let now = network.now();
         if self.written == self.plan.writes && (!self.plan.waits_for_eof || self.eof) && !self.shut {
-            // Not connected: the handshake is still under way.
-            self.shut = network.stack(self.host).tcp().shutdown(id, Shutdown::Write, now).is_ok();
+            let tcp = network.stack(self.host).tcp();
+            // Before the peer has answered a shutdown would give the open up.
+            let answered = tcp.info(id).is_ok_and(|info| info.state != State::SynSent);
+            self.shut = answered && tcp.shutdown(id, Shutdown::Write, now).is_ok();
         }
         if self.shut && (self.eof || (self.plan.drops && self.expects == 0)) {
             network.stack(self.host).tcp_close(id, now);

@@ -33,10 +33,13 @@ struct Compared {
 impl Runner<'_> {
     /// The next packet must be this one, in time.
     pub(super) fn expect(&mut self, spec: &PacketSpec, due: &Due) -> Result<(), Stop> {
+        if matches!(&spec.body, Body::Tcp(tcp) if tcp.flags.ace.is_some()) {
+            return Err(Stop::skip("accurate ECN (RFC 9768) is not supported"));
+        }
         let ports = explicit_ports(spec);
         self.await_packet(spec, ports, due)?;
         if let Body::Tcp(tcp) = &spec.body {
-            self.learn_script_isn(tcp, ports)?;
+            self.learn_script_isn(tcp, ports);
         }
         let places = self.owned(ports);
         let mut compared = self.compare(spec, &places)?;
@@ -114,17 +117,13 @@ impl Runner<'_> {
     }
 
     /// The first `> S` or `> S.` event tells what the script calls the stack's initial number.
-    fn learn_script_isn(&mut self, tcp: &TcpSpec, ports: Option<Ports>) -> Result<(), Stop> {
-        if tcp.flags.ace.is_some() {
-            return Err(Stop::skip("accurate ECN (RFC 9768) is not supported"));
-        }
+    fn learn_script_isn(&mut self, tcp: &TcpSpec, ports: Option<Ports>) {
         let index = self.record_of(self.owned(ports).first(), ports);
         if let Some(record) = index.and_then(|index| self.records.get_mut(index))
             && Flags(tcp.flags.bits).has(Flags::SYN)
         {
             record.numbers.script_isn.get_or_insert(tcp.range.first);
         }
-        Ok(())
     }
 
     fn compare(&self, spec: &PacketSpec, places: &[usize]) -> Result<Compared, Stop> {

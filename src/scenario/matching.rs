@@ -96,6 +96,9 @@ impl Differences {
         } else if !Flags(tcp.flags()).has(Flags::ACK) {
             self.compare("ack without ACK", 0, tcp.ack());
         }
+        if spec.flags.bits & Flags::ACK.0 == 0 {
+            self.compare("written ack without ACK", 0, spec.ack.unwrap_or(0));
+        }
         if let Some(window) = spec.window {
             self.compare("win", window, tcp.window());
         }
@@ -123,9 +126,10 @@ impl Differences {
 
     fn flags(&mut self, spec: &TcpSpec, joined: &Joined<'_>, last_byte: u32, rules: Rules) {
         let (expected, actual) = (Flags(spec.flags.bits), Flags(joined.flags));
-        // PSH is the sender's free choice but for the last byte written (MUST-61).
+        // PSH is the sender's free choice but for the last byte written (MUST-61), which no empty segment carries.
         let ends_at = joined.seq.wrapping_add(joined.payload.len() as u32);
-        let psh_matters = rules.psh_strict || (expected.has(Flags::PSH) && ends_at == last_byte);
+        let is_last = !joined.payload.is_empty() && ends_at == last_byte;
+        let psh_matters = rules.psh_strict || (expected.has(Flags::PSH) && is_last);
         let mask = if psh_matters { Flags::NONE } else { Flags::PSH };
         if expected.without(mask) != actual.without(mask) || spec.flags.ae != joined.tcp.ae() {
             self.note("flags", flag_letters(expected, spec.flags.ae), flag_letters(actual, joined.tcp.ae()));

@@ -87,8 +87,6 @@ fn a_missing_packet_fails() {
 /// A packet too many is caught by the next one that is expected, or at the end where silence is asserted.
 #[test]
 fn an_extra_packet_fails() {
-    let ack = "+0 < P. 1:1(0) ack 5 win 257\n";
-    let _ = ack;
     fails(
         &[
             ESTABLISHED,
@@ -142,9 +140,32 @@ fn notes_on_the_ip_header_are_compared() {
     fails(&[ESTABLISHED, WRITE, "+0 > [tos 0x10] P. 1:501(500) ack 1 // HERE\n"], &["TOS: expected 0x10"]);
 }
 
+/// §5: without the ACK flag the field is compared raw and must be 0, in the script as on the wire.
+#[test]
+fn an_ack_without_its_flag_must_be_zero() {
+    let open = "0 socket(..., SOCK_STREAM|SOCK_NONBLOCK, IPPROTO_TCP) = 3\n+0 connect(3, ..., ...) = -1 EINPROGRESS\n";
+    passes(&[open, "+0 > S 0:0(0) <...>\n"]);
+    passes(&[open, "+0 > S 0:0(0) ack 0 <...>\n"]);
+    let wrong = "written ack without ACK: expected 0, got 77";
+    fails(&[open, "+0 > S 0:0(0) ack 77 <...> // HERE\n"], &[wrong]);
+}
+
+/// §7.4: PSH counts only on the segment with the last byte written, and an empty FIN carries none.
+#[test]
+fn psh_is_compared_on_the_last_byte_only() {
+    let close = "+.1 < . 1:1(0) ack 501 win 257\n+0 close(4) = 0\n";
+    let sent = "+0 > P. 1:501(500) ack 1\n";
+    passes(&[ESTABLISHED, WRITE, sent, close, "+0 > FP. 501:501(0) ack 1\n"]);
+    let strict = "--psh=strict\n";
+    let fin = "+0 > FP. 501:501(0) ack 1 // HERE\n";
+    fails(&[strict, ESTABLISHED, WRITE, sent, close, fin], &["flags: expected FP., got F."]);
+    passes(&[ESTABLISHED, WRITE, "+0 > . 1:501(500) ack 1\n"]);
+}
+
 #[test]
 fn accurate_ecn_is_skipped() {
     skips(&[ESTABLISHED, WRITE, "+0 > P.5 1:501(500) ack 1 // HERE\n"], &["accurate ECN"]);
+    skips(&[ESTABLISHED, "+0 > .5 1:1(0) ack 1 // HERE\n"], &["accurate ECN"]);
 }
 
 /// §5: an echoed timestamp must be one that the stack has sent, as the script calls it.

@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod cases;
+mod faults;
+mod long;
 mod mtu;
 mod pair;
 mod seeds;

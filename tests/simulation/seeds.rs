@@ -14,7 +14,7 @@ use crate::pair::{Pair, Plan, converse, expect_nothing_left};
 const LIMIT: Duration = Duration::from_secs(6 * 3600);
 
 /// What faults on a link may make a host drop.
-const FAULTS: &[DropReason] = &[
+pub const FAULTS: &[DropReason] = &[
     DropReason::TcpOutOfWindow,
     DropReason::TcpPaws,
     DropReason::TcpBadAck,
@@ -25,7 +25,7 @@ const FAULTS: &[DropReason] = &[
 ];
 
 /// What a changed byte may look like, where IPv6 has no checksum of its own.
-const CORRUPTION: &[DropReason] = &[
+pub const CORRUPTION: &[DropReason] = &[
     DropReason::TcpChecksum,
     DropReason::IpMalformed,
     DropReason::IpChecksum,
@@ -170,7 +170,7 @@ fn seeds() -> u64 {
 }
 
 /// Every seed, with offload and without: bytes equal at every moment, both ends CLOSED, nothing left, no unexpected drop, no
-/// stall, no busy timer.
+/// stall, no busy timer (hostile case M12: loss up to 30 %, duplicates, reordering and corruption together).
 #[test]
 fn every_seed_transfers_everything_and_leaves_nothing() {
     let first: u64 = std::env::var("TIDEGATE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0);

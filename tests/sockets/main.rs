@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod cancelled;
 mod driver;
 mod faults;
 mod link;

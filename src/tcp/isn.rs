@@ -69,7 +69,7 @@ mod tests {
         }
     }
 
-    /// RFC 6528 §3 (SHLD-1, MUST-8, MUST-9): one tuple's numbers follow the clock, another tuple's tell nothing about them.
+    /// RFC 6528 §3 (SHLD-1, MUST-8, MUST-9), hostile case T6: one tuple's numbers follow the clock, another tuple's tell nothing about them.
     #[test]
     fn sequence_numbers_follow_the_clock_and_differ_by_tuple() {
         let secrets = Secrets::new(&mut Rng::from_u64(1));
@@ -82,7 +82,40 @@ mod tests {
         assert_ne!(secrets.timestamp_offset(&tuple(1)), secrets.timestamp_offset(&tuple(2)));
     }
 
-    /// RFC 6056 §3: every port of the range is tried once, and consecutive opens do not walk by one.
+    /// Whether the values fill 64 ranges of the 32-bit space alike: as far from their share as chance takes 10,000 values.
+    fn spread_evenly(values: &[u32]) -> bool {
+        let mut buckets = [0; 64];
+        values.iter().for_each(|value| buckets[(value >> 26) as usize] += 1);
+        let share = values.len() / 64;
+        buckets.iter().all(|&count: &usize| count.abs_diff(share) < share / 2)
+    }
+
+    /// RFC 6528 §3, hostile case T6: of 10,000 numbers those of one tuple follow the clock and nothing else; those of different
+    /// tuples, as a scanner collects them, and the steps from one to the next are spread over the whole space, with no step twice
+    /// as often as chance would have it.
+    #[test]
+    fn ten_thousand_sequence_numbers_give_nothing_to_predict() {
+        let secrets = Secrets::new(&mut Rng::from_u64(1));
+        let at = |n: u64| Instant::from_millis(5) + Duration::from_micros(1_000 * n);
+        let first = secrets.isn(&tuple(1), at(0));
+        assert!((0..10_000).all(|n| secrets.isn(&tuple(1), at(n)).since(first) == 250 * n as u32));
+        let remotes = |n: u32| FourTuple {
+            remote: Endpoint::new([10, 0, (n >> 8) as u8, n as u8].into(), 5_000),
+            ..tuple(80)
+        };
+        let ports = |n: u32| tuple(n as u16);
+        for tuples in [&remotes as &dyn Fn(u32) -> FourTuple, &ports] {
+            let isns: Vec<u32> = (0..10_000).map(|n| secrets.isn(&tuples(n), at(u64::from(n))).0).collect();
+            let steps: Vec<u32> = isns.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])).collect();
+            assert!(spread_evenly(&isns) && spread_evenly(&steps));
+            // Of 10,000 draws from 2³² about 0.01 pairs are equal.
+            assert!(steps.iter().collect::<BTreeSet<_>>().len() >= 9_997);
+            let bits = (0..32).map(|bit| steps.iter().filter(|&step| step >> bit & 1 == 1).count());
+            assert!(bits.into_iter().all(|count| (4_700..5_300).contains(&count)));
+        }
+    }
+
+    /// RFC 6056 §3, hostile case T8: every port of the range is tried once, and consecutive opens do not walk by one.
     #[test]
     fn source_ports_cover_the_range_and_do_not_walk() {
         let secrets = Secrets::new(&mut Rng::from_u64(1));

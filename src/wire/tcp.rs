@@ -310,6 +310,34 @@ mod tests {
         assert_eq!(Options::parse(&[2]), Options::default());
     }
 
+    /// The octets behind the last option: from an end of the list on, or none.
+    fn padding(mut options: &[u8]) -> &[u8] {
+        loop {
+            options = match options {
+                [] | [0, ..] => return options,
+                [1, rest @ ..] => rest,
+                [_, len, ..] => &options[usize::from(*len)..],
+                [_] => panic!("an option without a length"),
+            };
+        }
+    }
+
+    /// RFC 9293 §3.1 (MUST-69): zeros are what belongs behind the end of the list. Whatever a peer puts there instead is no option
+    /// and no data, and the options before it count.
+    #[test]
+    fn what_follows_the_end_of_the_list_is_padding() {
+        let mut bytes = TcpHeader { options: Options::default(), ..TcpHeader::default() }.to_bytes().to_vec();
+        bytes[12] = 8 << 4;
+        for tail in [[0; 7], [0, 1, 1, 1, 1, 1, 1], [0, 3, 3, 7, 2, 4, 9], [0, 255, 255, 255, 255, 255, 255]]
+        {
+            let segment = [&bytes[..], &[2, 4, 5, 180, 1], &tail, b"data"].concat();
+            let (header, len) = TcpHeader::parse(&segment).unwrap();
+            assert_eq!(header.options, Options { mss: Some(1460), ..Options::default() }, "{tail:?}");
+            assert_eq!(&segment[len..], b"data");
+            assert_eq!(padding(&segment[MIN_HEADER..len]), tail);
+        }
+    }
+
     #[test]
     fn flags_print_by_name() {
         assert_eq!(format!("{:?} {:?}", Flags::SYN.with(Flags::ACK), Flags::NONE), "SYN|ACK -");
@@ -328,10 +356,12 @@ mod tests {
     }
 
     proptest! {
-        /// RFC 9293 §3.1 (MUST-69): options are filled up to whole words, so that no padding follows them.
+        /// RFC 9293 §3.1 (MUST-69): options are filled up to whole words with NOPs in front of them; if the list ever ended early,
+        /// zeros alone would follow.
         #[test]
         fn what_is_written_parses_back(header in header()) {
             let bytes = header.to_bytes();
+            prop_assert!(padding(&bytes[MIN_HEADER..]).iter().all(|&byte| byte == 0));
             prop_assert_eq!(bytes.len() % 4, 0);
             prop_assert_eq!(bytes.len(), MIN_HEADER + header.options.len());
             prop_assert_eq!(TcpHeader::parse(&bytes), Some((header, bytes.len())));

@@ -39,11 +39,17 @@ enum Command {
     Scenario(scenario::Args),
 }
 
-/// Runs what the command line asks for. Errors are one line on stderr and status 1; wrong usage is clap's, with status 2.
+/// The status for a command line that is wrong, as clap has it.
+const WRONG_USAGE: u8 = 2;
+
+/// Runs what the command line asks for. Errors are one line on stderr and status 1; wrong usage is mostly clap's, with status 2.
 pub(crate) fn main() -> ExitCode {
     let (cli, options) = match arguments() {
         Ok(parsed) => parsed,
-        Err(error) => return fail(&error),
+        Err(error) => {
+            fail(&error);
+            return ExitCode::from(WRONG_USAGE);
+        }
     };
     // A log line between the ladder's rungs would only disturb.
     start_log(if matches!(cli.command, Command::Demo(_)) { "warn" } else { "info" });

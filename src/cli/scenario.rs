@@ -1,13 +1,14 @@
 //! `tidegate scenario`: runs scripts in the packetdrill language against the stack under a virtual clock. No device, no
 //! privilege; docs/scenarios.md describes the language.
 
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
 use tidegate::scenario::junit;
 use tidegate::scenario::matrix::{IMPOSSIBLE, Matrix};
-use tidegate::scenario::options::take_arguments;
+use tidegate::scenario::options::{OptionError, RunOptions, take_arguments};
 use tidegate::scenario::script::ScriptOption;
 use tidegate::scenario::suite::{Report, Totals, own_ip_version, run_source, scripts};
 
@@ -46,13 +47,19 @@ pub(crate) struct Args {
     matrix: bool,
 }
 
-/// Takes the runner's options out of the command line, if it is this command's.
+/// Takes the runner's options out of the command line, if it is this command's. An error is wrong usage.
 pub(super) fn take_options(arguments: Vec<String>) -> Result<(Vec<String>, Vec<ScriptOption>), String> {
     let [program, command, rest @ ..] = arguments.as_slice() else { return Ok((arguments, Vec::new())) };
     if command != "scenario" {
         return Ok((arguments, Vec::new()));
     }
     let (options, others) = take_arguments(rest.iter().cloned()).map_err(|error| error.to_string())?;
+    // A wrong value is the caller's mistake, told once and not of every script. What is not supported may suit some script.
+    for options in versions(&options) {
+        if let Err(OptionError::Wrong { reason, .. }) = RunOptions::new(&[], &options) {
+            return Err(reason);
+        }
+    }
     let kept = [program.clone(), command.clone()].into_iter().chain(others).collect();
     Ok((kept, options))
 }
@@ -66,34 +73,35 @@ pub(crate) fn run(args: Args, options: &[ScriptOption]) -> anyhow::Result<ExitCo
     let (mut totals, mut matrix, mut reports) = (Totals::default(), Matrix::default(), Vec::new());
     for file in &files {
         let name = file.display().to_string();
-        let source = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+        let source = match std::fs::read(file) {
+            // A wrong byte in a comment harms nobody; elsewhere the parser complains of what stands in its place.
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) => {
+                let report = Report::unreadable(&name, &error);
+                show(&report)?;
+                totals.add(&report.verdict);
+                reports.push(report);
+                continue;
+            }
+        };
         // What names its version shows something that only that version has.
         let own = own_ip_version(&source).filter(|_| versions.len() > 1);
         for options in versions.iter().filter(|options| own.is_none_or(|own| is_for(options, own))) {
             let report = run_source(&name, &source, options);
-            show(&report);
+            show(&report)?;
             totals.add(&report.verdict);
             matrix.merge(&report.matrix);
             reports.push(report);
         }
     }
     if args.matrix {
-        print!("{matrix}");
-        let holes: Vec<_> =
-            matrix.holes().map(|(state, event)| format!("{state}: {}", event.name())).collect();
-        println!("{} cells are empty:", holes.len());
-        holes.iter().for_each(|hole| println!("  {hole}"));
-        println!("impossible:");
-        for (state, events, reason) in IMPOSSIBLE {
-            let names: Vec<_> = events.iter().map(|event| event.name()).collect();
-            println!("  {state}: {}: {reason}", names.join(", "));
-        }
+        tell(&matrix_text(&matrix))?;
     }
     if let Some(file) = &args.junit {
         let name = file.display();
         std::fs::write(file, junit::render(&reports)).with_context(|| format!("cannot write {name}"))?;
     }
-    println!("{totals}");
+    tell(&format!("{totals}\n"))?;
     Ok(if totals.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -116,10 +124,31 @@ fn is_for(options: &[ScriptOption], version: &str) -> bool {
     options.iter().any(|option| option.name == "ip_version" && option.value.as_deref() == Some(version))
 }
 
-fn show(report: &Report) {
-    report.log.iter().for_each(|line| println!("{line}"));
+/// The table, its holes, and what is impossible.
+fn matrix_text(matrix: &Matrix) -> String {
+    let holes: Vec<_> =
+        matrix.holes().map(|(state, event)| format!("  {state}: {}\n", event.name())).collect();
+    let impossible = IMPOSSIBLE.iter().map(|(state, events, reason)| {
+        let names: Vec<_> = events.iter().map(|event| event.name()).collect();
+        format!("  {state}: {}: {reason}\n", names.join(", "))
+    });
+    let impossible: String = impossible.collect();
+    format!("{matrix}{} cells are empty:\n{}impossible:\n{impossible}", holes.len(), holes.concat())
+}
+
+fn show(report: &Report) -> io::Result<()> {
+    let mut text: String = report.log.iter().map(|line| format!("{line}\n")).collect();
     if report.verdict.finding().is_some() {
-        println!("{report}");
+        text += &format!("{report}\n");
+    }
+    tell(&text)
+}
+
+/// Text to whoever reads it. A reader who has gone away (`| head`) misses the rest; status and JUnit report stay whole.
+fn tell(text: &str) -> io::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 

@@ -90,7 +90,7 @@ fn recognise(words: &[String]) -> Vec<Setting> {
     let unknown = || vec![Setting::Unknown(words.join(" "))];
     let Some((&command, arguments)) = words.split_first() else { return unknown() };
     match (file_name(command), arguments) {
-        ("defaults.sh", []) => vec![Setting::LoadDefaults],
+        (name, []) if name.ends_with("defaults.sh") => vec![Setting::LoadDefaults],
         ("set_sysctls.py", [_, ..]) => assignments(arguments).unwrap_or_else(unknown),
         ("sysctl", _) => {
             let is_flag = |word: &&&str| {
@@ -104,7 +104,10 @@ fn recognise(words: &[String]) -> Vec<Setting> {
             vec![hystart(value)]
         }
         ("ip", ["tcp_metrics", flush, ..]) if flush.starts_with("flush") => vec![Setting::NoOp],
-        ("tc", ["qdisc", .., "pfifo" | "fq"]) | ("ethtool", ["-K", .., "off"]) => vec![Setting::NoOp],
+        ("tc", ["qdisc", rest @ ..]) if rest.contains(&"pfifo") || rest.contains(&"fq") => {
+            vec![Setting::NoOp]
+        }
+        ("ethtool", ["-K", .., "off"]) => vec![Setting::NoOp],
         (name, []) if name.starts_with("sysctl_restore_") => vec![Setting::NoOp],
         _ => unknown(),
     }
@@ -162,6 +165,7 @@ mod tests {
         assert_eq!(settings("echo 2 >/sys/module/tcp_cubic/parameters/hystart_detect"), [hystart("2")]);
         assert_eq!(settings("./defaults.sh"), [Setting::LoadDefaults]);
         assert_eq!(settings("defaults.sh"), [Setting::LoadDefaults]);
+        assert_eq!(settings("./my-defaults.sh"), [Setting::LoadDefaults]);
     }
 
     #[test]
@@ -171,6 +175,8 @@ mod tests {
             "/tmp/sysctl_restore_${PPID}.sh",
             "tc qdisc replace dev tun0 root fq",
             "tc qdisc add dev tun0 root handle 1: pfifo 2>/dev/null",
+            "tc qdisc add dev tun0 root pfifo limit 50",
+            "tc qdisc add dev tun0 root fq maxrate 5mbit",
             "ethtool -K tun0 gso off tso off",
         ] {
             assert_eq!(settings(text), [Setting::NoOp], "{text}");
@@ -202,7 +208,7 @@ mod tests {
             "set_sysctls.py",
             "echo 2 > /tmp/x",
             "tc qdisc add dev tun0 root netem loss 1",
-            "tc qdisc add dev tun0 root pfifo limit 5",
+            "tc qdisc add dev tun0 root pfifo_fast",
             "ethtool -K tun0 gso on",
             "sysctl net.ipv4.tcp_sack=0 || true",
             "sysctl net.ipv4.tcp_sack=0 | cat",

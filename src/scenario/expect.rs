@@ -80,7 +80,7 @@ impl Runner<'_> {
         }
     }
 
-    /// Drops packets of other connections from the queue's front.
+    /// Takes packets of other connections from the queue's front; where silence is asserted, the first is remembered.
     fn drop_foreign(&mut self, ports: Option<Ports>) {
         while let Some(view) = self.queue.front().map(|stamped| View::new(&stamped.bytes)) {
             let keep = view.is_some_and(|view| {
@@ -91,7 +91,8 @@ impl Runner<'_> {
             if keep {
                 return;
             }
-            self.queue.pop_front();
+            let foreign = self.queue.pop_front();
+            self.passed_over = self.passed_over.take().or(foreign);
         }
     }
 
@@ -195,12 +196,11 @@ impl Runner<'_> {
         }
     }
 
-    /// Silence is asserted: nothing may have been sent that no event looked at.
+    /// Silence is asserted: nothing may have been sent that no event looked at, by whatever connection.
     pub(super) fn no_leftovers(&mut self) -> Result<(), Stop> {
-        self.drop_foreign(None);
-        let Some(stamped) = self.queue.front() else { return Ok(()) };
+        let Some(stamped) = self.passed_over.as_ref().or(self.queue.front()) else { return Ok(()) };
         let view = View::new(&stamped.bytes);
-        let index = view.and_then(|view| self.records.owner(&view, None));
+        let index = view.and_then(|view| self.records.of_packet(&view));
         let fallback = Numbers::default();
         let numbers = index.and_then(|index| self.records.get(index)).map_or(&fallback, |r| &r.numbers);
         let what = view.and_then(|view| describe::packet(&view, numbers)).map(|spec| spec.to_string());

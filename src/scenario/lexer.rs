@@ -33,14 +33,16 @@ pub enum Kind {
     Code(String),
     /// `--name` or `--name=value`, the value as written.
     Option(String, Option<String>),
+    /// `( words )` behind a call's result, without the parentheses.
+    Note(String),
     /// `...`
     Ellipsis,
     /// Any other sign.
     Sign(char),
 }
 
-/// The signs that are tokens of their own; the last three only in the words that document a result ("Input/output error").
-const SIGNS: &str = "+-~*<>[](){},:.=|'/;";
+/// The signs that are tokens of their own.
+const SIGNS: &str = "+-~*<>[](){},:.=|";
 
 /// All tokens of `source`, which may start on a line other than the first.
 ///
@@ -49,10 +51,26 @@ const SIGNS: &str = "+-~*<>[](){},:.=|'/;";
 pub fn tokens(source: &str, first_line: u32) -> Result<Vec<Token>, ParseError> {
     let mut lexer = Lexer { rest: source, line: first_line };
     let mut tokens = Vec::new();
-    while let Some(token) = lexer.next()? {
+    while let Some(token) = lexer.next(is_behind_result(&tokens))? {
         tokens.push(token);
     }
     Ok(tokens)
+}
+
+/// True behind `) = value` or `) = -1 ERRNO`, where a parenthesis opens words that only document.
+fn is_behind_result(tokens: &[Token]) -> bool {
+    let is_value = |kind: &Kind| matches!(kind, Kind::Int(_) | Kind::Hex(_) | Kind::Name(_) | Kind::Ellipsis);
+    let mut kinds = tokens.iter().rev().map(|token| &token.kind).peekable();
+    let Some(last) = kinds.next().filter(|kind| is_value(kind)) else { return false };
+    if matches!((last, kinds.peek()), (Kind::Name(_), Some(Kind::Int(minus_one))) if minus_one == "-1") {
+        kinds.next();
+    }
+    while kinds.next_if(|kind| **kind == Kind::Sign('|')).is_some() {
+        if !kinds.next().is_some_and(is_value) {
+            return false;
+        }
+    }
+    (kinds.next(), kinds.next()) == (Some(&Kind::Sign('=')), Some(&Kind::Sign(')')))
 }
 
 struct Lexer<'a> {
@@ -61,7 +79,7 @@ struct Lexer<'a> {
 }
 
 impl<'a> Lexer<'a> {
-    fn next(&mut self) -> Result<Option<Token>, ParseError> {
+    fn next(&mut self, behind_result: bool) -> Result<Option<Token>, ParseError> {
         self.skip_blanks()?;
         let line = self.line;
         let Some(first) = self.rest.chars().next() else { return Ok(None) };
@@ -69,6 +87,7 @@ impl<'a> Lexer<'a> {
             '"' => Kind::Text(self.string()?),
             '`' => Kind::Command(self.until("`", "`", "command")?),
             '%' if self.rest.starts_with("%{") => Kind::Code(self.until("%{", "}%", "code block")?),
+            '(' if behind_result => Kind::Note(self.note()?),
             '-' if self.starts_option() => self.option()?,
             '.' if self.rest.starts_with("...") => {
                 self.take(3);
@@ -118,6 +137,22 @@ impl<'a> Lexer<'a> {
         let text = self.take(len).to_owned();
         self.take(close.len());
         Ok(text)
+    }
+
+    /// Any text up to the matching parenthesis; how its words are apart says nothing.
+    fn note(&mut self) -> Result<String, ParseError> {
+        let mut depth = 0usize;
+        let matching = self.rest.char_indices().find(|&(_, c)| {
+            match c {
+                '(' => depth += 1,
+                ')' => depth -= 1,
+                _ => {}
+            }
+            depth == 0
+        });
+        let (end, _) = matching.ok_or_else(|| ParseError::new(self.line, "`(` is not closed"))?;
+        let text = self.take(end + 1);
+        Ok(text[1..end].split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
     /// A string stays on its line and knows no escapes, so that none can be read differently from what was meant.

@@ -275,3 +275,55 @@ fn kind(option: &TcpOptionSpec) -> &'static str {
         TcpOptionSpec::Md5(_) => "md5",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::join;
+    use crate::scenario::record::Ends;
+    use crate::scenario::script::{FlagSpec, SeqRange};
+    use crate::wire::ip::protocol;
+
+    /// `> . 1:1(0)` of a connection whose numbers begin at zero.
+    fn spec() -> TcpSpec {
+        TcpSpec {
+            ports: None,
+            flags: FlagSpec { bits: Flags::ACK.0, ae: false, ace: None },
+            range: SeqRange { first: 1, len: 0 },
+            ack: Some(0),
+            window: None,
+            urgent: None,
+            options: OptionsSpec::List(Vec::new()),
+        }
+    }
+
+    /// The fields in which a packet like [`spec`] differs after `change`.
+    fn differing(change: impl Fn(&mut [u8])) -> Vec<&'static str> {
+        let (local, remote) = ([192, 0, 2, 1].into(), [192, 168, 0, 1].into());
+        let ends = Ends { local, remote, bind_port: 1, connect_port: 1 };
+        let mut segment = [0; 20];
+        (segment[7], segment[12], segment[13]) = (1, 5 << 4, Flags::ACK.0);
+        let mut bytes = encode::inbound(ends, protocol::TCP, &IpNotes::default(), &segment);
+        change(&mut bytes);
+        let view = View::new(&bytes).unwrap();
+        let (joined, _) = join::join(&[view], 0).unwrap();
+        let rules = Rules { psh_strict: false, ts_ecr: true, ts_tick_usecs: 0, ts_tolerance_usecs: 0 };
+        let mut found = Differences::default();
+        found.ip(&IpNotes::default(), &view);
+        found.tcp(&spec(), &joined, &Numbers::default(), 0, rules);
+        // Nobody has filled in the transport's checksum.
+        found.0.iter().map(|difference| difference.field).filter(|field| *field != "TCP checksum").collect()
+    }
+
+    /// What no stack of ours sends, and no script can bring about.
+    #[test]
+    fn broken_headers_are_seen() {
+        assert_eq!(differing(|_| {}), [""; 0]);
+        assert_eq!(differing(|bytes| bytes[10] ^= 1), ["IP header checksum"]);
+        for bit in [0x02, 0x04, 0x08] {
+            assert_eq!(differing(|bytes| bytes[32] |= bit), ["reserved bits"]);
+        }
+        assert_eq!(differing(|bytes| bytes[32] |= 1), ["flags"], "accurate ECN's bit");
+        assert_eq!(differing(|bytes| bytes[39] = 1), ["urg"]);
+    }
+}

@@ -211,6 +211,15 @@ impl Records {
         }
     }
 
+    /// The latest record of the ends that a packet of the stack names, current or not.
+    pub(super) fn of_packet(&self, view: &View<'_>) -> Option<usize> {
+        let (src, dst) = match (view.tcp(), view.udp()) {
+            (Some(tcp), _) => (tcp.src_port(), tcp.dst_port()),
+            (None, udp) => udp.map(|(src, dst, _)| (src, dst))?,
+        };
+        self.find(Endpoint::new(view.src(), src), Endpoint::new(view.dst(), dst))
+    }
+
     /// True for a packet of a record beside the current one: an event with explicit ports may still ask for it.
     pub(super) fn is_beside(&self, view: &View<'_>) -> bool {
         let Some(tcp) = view.tcp() else { return false };

@@ -58,6 +58,8 @@ pub(super) struct Runner<'s> {
     pub variables: Variables,
     /// What the stack has sent and no event has looked at.
     pub queue: VecDeque<Stamped>,
+    /// The first packet that was dropped from the queue because it is not of the connection under test.
+    pub passed_over: Option<Stamped>,
     timeline: Timeline,
     matrix: Matrix,
 }
@@ -298,6 +300,7 @@ impl<'s> Runner<'s> {
             config,
             variables: Variables::new(),
             queue: VecDeque::new(),
+            passed_over: None,
             timeline: Timeline::new(tolerance),
             matrix: Matrix::default(),
         })

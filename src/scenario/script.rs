@@ -290,7 +290,7 @@ pub struct Call {
     pub name: String,
     /// Its arguments.
     pub args: Vec<Value>,
-    /// What it must return; `...` for any value.
+    /// What it must return.
     pub result: Value,
     /// The error with `-1`: its name.
     pub errno: Option<String>,

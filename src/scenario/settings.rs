@@ -34,7 +34,8 @@ pub fn apply(setting: &Setting, config: &mut TcpConfig) -> Result<(), String> {
     match setting {
         Setting::NoOp => Ok(()),
         Setting::LoadDefaults => {
-            *config = Profile::Linux.config();
+            // The listener's queue is the runner's option, which no profile sets.
+            *config = TcpConfig { syn_queue: config.syn_queue, ..Profile::Linux.config() };
             Ok(())
         }
         Setting::Unknown(text) => Err(format!("the command `{text}` is not known")),
@@ -150,6 +151,14 @@ mod tests {
             "defaults.sh; sysctl net.ipv4.tcp_rmem='4096 540000 15728640' net.ipv4.tcp_wmem='4096 262144 4194304'",
         );
         assert_eq!(again, Ok(Profile::Linux.config()));
+    }
+
+    /// `--syn_queue` is no setting of a profile.
+    #[test]
+    fn defaults_leave_the_runners_options() {
+        let mut config = TcpConfig { syn_queue: 3, sack: false, ..TcpConfig::default() };
+        assert_eq!(apply(&Setting::LoadDefaults, &mut config), Ok(()));
+        assert_eq!(config, TcpConfig { syn_queue: 3, ..Profile::Linux.config() });
     }
 
     #[test]

@@ -25,6 +25,14 @@ pub struct Report {
     pub matrix: Matrix,
 }
 
+impl Report {
+    /// The failure of a file that cannot be read.
+    pub fn unreadable(file: &str, error: &io::Error) -> Self {
+        let outcome = ended(Verdict::Fail(finding(0, format!("cannot be read: {error}"))));
+        Report { file: file.to_owned(), verdict: outcome.verdict, log: outcome.log, matrix: outcome.matrix }
+    }
+}
+
 impl fmt::Display for Report {
     /// `file:line: FAIL: reason` and the diagnosis.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

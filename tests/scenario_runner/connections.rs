@@ -159,3 +159,18 @@ fn the_ip_version_is_an_option() {
     assert_eq!(own_ip_version("// x\n--ip-version=ipv6\n--mtu=1400\n"), Some("ipv6"));
     assert_eq!(own_ip_version("--strict_segments --ip_version=ipv4\n"), Some("ipv4"));
 }
+
+/// `--leftover=fail` sees what a connection sends that is not under test any more, at the end and before.
+#[test]
+fn leftovers_of_older_connections_count() {
+    let old = "+0 write(4, ..., 10) = 10\n";
+    let new = "+0 socket(..., SOCK_STREAM|SOCK_NONBLOCK, IPPROTO_TCP) = 5\n+0 connect(5, ..., ...) = -1 EINPROGRESS\n";
+    let syn = "+0 > S 0:0(0) <...>\n";
+    passes(&[ESTABLISHED, old, new, syn]);
+    let failing = syn.replace('\n', " // HERE\n");
+    let words = ["left over at the end: > P. 1:11(10) ack 1"];
+    fails(&["--leftover=fail\n", ESTABLISHED, old, new, &failing], &words);
+    let late = "+0 write(4, ..., 10) = 10 // HERE\n";
+    fails(&["--leftover=fail\n", ESTABLISHED, new, syn, late], &words);
+    passes(&["--leftover=fail\n", ESTABLISHED, old, "+0 > P. 1:11(10) ack 1\n", new, syn]);
+}

@@ -1,6 +1,6 @@
 //! `tidegate scenario` as it is called: summary, status, JUnit, errors in one line.
 
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 const PASSING: &str = "0 socket(..., SOCK_STREAM, IPPROTO_TCP) = 3\n";
 const FAILING: &str = "0 close(3) = 0\n";
@@ -58,11 +58,48 @@ fn the_matrix_is_printed_with_its_holes() {
 
 #[test]
 fn wrong_usage_is_told_in_one_line() {
-    let (output, _) = tidegate(&["no/such/file.pkt"]);
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!((output.status.code(), stderr.lines().count()), (Some(1), 1), "{stderr}");
-    assert!(stderr.contains("cannot read no/such/file.pkt"), "{stderr}");
+    let path = directory("usage", &[("a.pkt", PASSING)]);
+    for (wrong, reason) in [
+        ("--mtu=abc", "--mtu is a number, not `abc`"),
+        ("--profile=foo", "--profile is `default`, `linux` or `plain`"),
+        ("--verbose=1", "--verbose takes no value"),
+        ("--mtu", "--mtu needs a value"),
+    ] {
+        let (output, stdout) = tidegate(&[&path, wrong]);
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), stderr.lines().count()), (Some(2), 1), "{stderr}");
+        assert!(stderr.contains(reason) && stdout.is_empty(), "{stderr}{stdout}");
+    }
     let path = directory("empty", &[]);
     let (output, _) = tidegate(&[&path]);
     assert!(String::from_utf8_lossy(&output.stderr).contains("no *.pkt here"));
+}
+
+/// A mistyped name fails as a script of its own; bytes that are no text harm no comment; the others run.
+#[test]
+fn an_unreadable_file_is_a_failure_beside_others() {
+    let path = directory("unreadable", &[("a.pkt", PASSING)]);
+    let (comment, code) = (format!("{path}/comment.pkt"), format!("{path}/code.pkt"));
+    std::fs::write(&comment, [b"// \xff\n", PASSING.as_bytes()].concat()).expect("a file");
+    std::fs::write(&code, b"0 \xff\n").expect("a file");
+    let (xml, missing) = (format!("{path}/results.xml"), format!("{path}/missing.pkt"));
+    let (output, stdout) = tidegate(&["--junit", &xml, &missing, &code, &comment, &format!("{path}/a.pkt")]);
+    let last = stdout.lines().last();
+    assert_eq!((output.status.code(), last), (Some(1), Some("2 passed, 2 failed, 0 skipped")), "{stdout}");
+    assert!(stdout.contains("missing.pkt:0: FAIL: cannot be read"), "{stdout}");
+    assert!(stdout.contains("code.pkt:1: FAIL: parse error"), "{stdout}");
+    let xml = std::fs::read_to_string(xml).expect("a report");
+    assert!(xml.contains("tests=\"4\" failures=\"2\""), "{xml}");
+}
+
+/// `| head -1`: the run goes on unread, and its status is right.
+#[test]
+fn a_reader_who_goes_away_does_no_harm() {
+    let path = directory("pipe", &[("a.pkt", FAILING)]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidegate"));
+    command.args(["scenario", "--verbose", &path]).stderr(Stdio::piped());
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let output = command.stdout(writer).output().expect("the program starts");
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(1), ""));
 }

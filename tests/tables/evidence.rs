@@ -47,17 +47,20 @@ fn walk(root: &Path, folder: &str, found: &mut Vec<Evidence>) {
     }
 }
 
-/// Functions with a comment directly above them; attributes may stand between.
+/// Functions with a comment directly above them; attributes may stand between. What is `#[ignore]`d shows nothing.
 fn commented(path: &str, text: &str, mark: &str, name: fn(&str, bool) -> Option<&str>) -> Vec<Evidence> {
-    let (mut comment, mut is_test, mut found) = (String::new(), false, Vec::new());
+    let (mut comment, mut is_test, mut ignored, mut found) = (String::new(), false, false, Vec::new());
     for line in text.lines().map(str::trim) {
-        if let Some(name) = name(line, is_test) {
+        if let Some(name) = name(line, is_test && !ignored) {
             found.push(Evidence { name: format!("{path}::{name}"), ids: ids(&comment) });
         }
         match line.strip_prefix(mark) {
             Some(words) if !line.starts_with("#[") => comment.extend([words, " "]),
-            _ if line.starts_with("#[") => is_test |= line.contains("test]") || line.contains("::test("),
-            _ => (comment, is_test) = (String::new(), false),
+            _ if line.starts_with("#[") => {
+                is_test |= line.contains("test]") || line.contains("::test(");
+                ignored |= line.starts_with("#[ignore");
+            }
+            _ => (comment, is_test, ignored) = (String::new(), false, false),
         }
     }
     found
@@ -117,4 +120,14 @@ fn numbers_are_read_from_comments() {
     let shell = "# row T10\ncase_flood() {\n";
     assert_eq!(names_for("T10", &commented("x.sh", shell, "#", case_name)), ["x.sh::case_flood"]);
     assert_eq!(ids(&head("// SHLD-3\n// M4.\n0 < S 0:0(0)\n// T9")).len(), 2);
+}
+
+/// A test that does not run is no evidence, wherever its attribute stands; the next one is.
+#[test]
+fn an_ignored_test_is_no_evidence() {
+    for attributes in ["#[test]\n#[ignore = \"slow\"]", "#[ignore]\n#[test]"] {
+        let rust = format!("/// MUST-1\n{attributes}\nfn a() {{\n}}\n/// MUST-2\n#[test]\nfn b() {{\n");
+        let found = commented("x.rs", &rust, "///", test_name);
+        assert_eq!((names_for("MUST-1", &found), names_for("MUST-2", &found).len()), (Vec::new(), 1));
+    }
 }

@@ -4,6 +4,9 @@ use super::names;
 use crate::scenario::script::{Call, Field, Value};
 use crate::scenario::verdict::Stop;
 
+/// What the runner's own buffers of one call may be long, together.
+const MAX_BUFFER: usize = 64 << 20;
+
 /// The number a value stands for.
 pub(in crate::scenario) fn number(value: &Value) -> Result<i64, Stop> {
     match value {
@@ -56,7 +59,14 @@ pub(super) fn ellipsis(call: &Call, index: usize) -> Result<(), Stop> {
 }
 
 fn size(value: &Value) -> Result<usize, Stop> {
-    usize::try_from(number(value)?).map_err(|_| Stop::skip("a size below zero"))
+    let size = usize::try_from(number(value)?).map_err(|_| Stop::skip("a size below zero"))?;
+    bounded(size)
+}
+
+/// A script's number must not exhaust the memory of whoever runs it.
+fn bounded(size: usize) -> Result<usize, Stop> {
+    let refusal = || Stop::skip(format!("buffers of {size} bytes are not supported, {MAX_BUFFER} are"));
+    if size <= MAX_BUFFER { Ok(size) } else { Err(refusal()) }
 }
 
 /// The sizes in `[{..., size}, …]`, of which there must be `count`.
@@ -67,7 +77,7 @@ pub(super) fn vectors(value: &Value, count: i64) -> Result<usize, Stop> {
     }
     entries.iter().try_fold(0, |sum, entry| match entry {
         Value::Struct(fields) => match fields.as_slice() {
-            [Field::Positional(Value::Ellipsis), Field::Positional(len)] => Ok(sum + size(len)?),
+            [Field::Positional(Value::Ellipsis), Field::Positional(len)] => bounded(sum + size(len)?),
             _ => Err(Stop::skip("only `{..., size}` is supported as a buffer")),
         },
         _ => Err(Stop::skip("only `{..., size}` is supported as a buffer")),
@@ -77,34 +87,68 @@ pub(super) fn vectors(value: &Value, count: i64) -> Result<usize, Stop> {
 /// The bytes of a `{msg_name(...)=..., msg_iov(n)=[…], msg_flags=f}`.
 pub(super) fn message(value: &Value) -> Result<usize, Stop> {
     let Value::Struct(fields) = value else { return Err(Stop::skip("a message header was expected")) };
-    let mut len = 0;
+    distinct(fields)?;
+    let mut len = None;
     for field in fields {
         match field {
             Field::Named { name, value: Value::Ellipsis, .. } if name == "msg_name" => {}
             Field::Named { name, argument: Some(count), value } if name == "msg_iov" => {
-                len = vectors(value, number(count)?)?;
+                len = Some(vectors(value, number(count)?)?);
             }
             // What a message header's flags say is of control data and cut datagrams, which are not supported.
-            Field::Named { name, value, .. } if name == "msg_flags" && number(value)? == 0 => {}
+            Field::Named { name, argument: None, value } if name == "msg_flags" && number(value)? == 0 => {}
             Field::Named { name, .. } => {
                 return Err(Stop::skip(format!("`{name}` of a message is not supported")));
             }
             Field::Positional(_) => return Err(Stop::skip("fields of a message have names")),
         }
     }
-    Ok(len)
+    len.ok_or_else(|| Stop::skip("a message without `msg_iov` is not supported"))
 }
 
-/// The named number in a `{…}`.
-pub(super) fn field(value: &Value, wanted: &str) -> Result<i64, Stop> {
-    let Value::Struct(fields) = value else {
-        return Err(Stop::skip(format!("`{{{wanted}=…}}` was expected")));
-    };
-    let found = fields.iter().find_map(|field| match field {
-        Field::Named { name, argument: None, value } if name == wanted => Some(value),
-        _ => None,
-    });
-    number(found.ok_or_else(|| Stop::fail(format!("`{wanted}` is missing")))?)
+/// No field may stand there twice.
+fn distinct(fields: &[Field]) -> Result<(), Stop> {
+    let names: Vec<&str> = fields.iter().filter_map(field_name).collect();
+    match (1..names.len()).find(|&place| names[..place].contains(&names[place])) {
+        Some(place) => Err(Stop::skip(format!("`{}` stands there twice", names[place]))),
+        None => Ok(()),
+    }
+}
+
+fn field_name(field: &Field) -> Option<&str> {
+    match field {
+        Field::Named { name, .. } => Some(name),
+        Field::Positional(_) => None,
+    }
+}
+
+/// The named numbers in a `{…}`, in the order of `wanted`; it has nothing else.
+pub(super) fn fields<const N: usize>(value: &Value, wanted: [&str; N]) -> Result<[i64; N], Stop> {
+    let expected = || Stop::skip(format!("only `{{{}=…}}` is supported here", wanted.join("=…, ")));
+    let Value::Struct(fields) = value else { return Err(expected()) };
+    distinct(fields)?;
+    let mut numbers = [None; N];
+    for field in fields {
+        let Field::Named { name, argument: None, value } = field else { return Err(expected()) };
+        let place = wanted.iter().position(|wanted| wanted == name).ok_or_else(expected)?;
+        numbers[place] = Some(number(value)?);
+    }
+    match (0..N).find(|&place| numbers[place].is_none()) {
+        Some(place) => Err(Stop::fail(format!("`{}` is missing", wanted[place]))),
+        None => Ok(numbers.map(Option::unwrap_or_default)),
+    }
+}
+
+/// `..., ...`, `NULL, NULL` or `NULL, 0` for an address that nobody looks at.
+pub(super) fn any_address(call: &Call, index: usize) -> Result<(), Stop> {
+    for index in [index, index + 1] {
+        match argument(call, index)? {
+            Value::Ellipsis | Value::Int(0) => {}
+            Value::Name(name) if name == "NULL" => {}
+            _ => return Err(Stop::skip("only `...` and NULL are supported as an address here")),
+        }
+    }
+    Ok(())
 }
 
 /// The single number in `[n]`.

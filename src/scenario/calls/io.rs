@@ -42,6 +42,9 @@ impl Read {
             _ => (3, args::message(args::argument(call, 1)?)?, args::int(call, 2)?),
         };
         args::expect(call, count)?;
+        if count == 6 {
+            args::any_address(call, 4)?;
+        }
         known_flags(flags, MSG_PEEK | MSG_DONTWAIT)?;
         Ok(Read { fd: args::int(call, 0)?, len, flags })
     }
@@ -57,6 +60,9 @@ impl Write {
             _ => (3, args::message(args::argument(call, 1)?)?, args::int(call, 2)?),
         };
         args::expect(call, count)?;
+        if count == 6 {
+            args::any_address(call, 4)?;
+        }
         known_flags(flags, MSG_DONTWAIT | MSG_NOSIGNAL | MSG_MORE | MSG_OOB)?;
         let addressed = matches!(call.name.as_str(), "sendto" | "sendmsg");
         Ok(Write { fd: args::int(call, 0)?, len, flags, done: 0, addressed })

@@ -52,15 +52,22 @@ const MAX_COUNT: i64 = 127;
 /// The MSS assumed of a socket that has not agreed on one (RFC 9293 §3.7.1).
 const DEFAULT_MSS: i64 = 536;
 
+/// Linux's buffer for the name of a congestion control.
+const MAX_CONGESTION_NAME: i64 = 16;
+
 const INVALID: Outcome = Outcome::Error("EINVAL");
 
 impl Runner<'_> {
     /// `getsockopt(fd, level, name, [value], [len])`
     pub(super) fn getsockopt(&mut self, call: &Call) -> Result<Outcome, Stop> {
         args::expect(call, 5)?;
-        args::number(args::single(args::argument(call, 4)?)?)?;
+        let len = args::number(args::single(args::argument(call, 4)?)?)?;
         let (fd, name) = (args::int(call, 0)?, option_name(call)?);
         let Some(descriptor) = self.descriptors.get(&fd) else { return Ok(Outcome::Error("EBADF")) };
+        if len < 0 {
+            return Ok(INVALID);
+        }
+        check_length_got(name, len)?;
         if matches!(descriptor.socket, Socket::Datagram | Socket::Udp(_)) {
             return self.get_udp_option(fd, name, call);
         }
@@ -70,9 +77,12 @@ impl Runner<'_> {
         };
         let value = args::argument(call, 3)?;
         match name {
+            "TCP_CONGESTION" if len < options.congestion.name().len() as i64 => {
+                return Err(Stop::skip("a name that is cut is not supported"));
+            }
             "TCP_CONGESTION" => compare(name, &text(value)?, &options.congestion.name().to_owned())?,
             "SO_LINGER" => {
-                let expected = (args::field(value, "onoff")?, args::field(value, "linger")?);
+                let expected: (i64, i64) = args::fields(value, ["onoff", "linger"])?.into();
                 let seconds = options.linger.map_or(0, |linger| linger.as_secs() as i64);
                 let actual = (i64::from(options.linger.is_some()), seconds);
                 compare(name, &format!("{expected:?}"), &format!("{actual:?}"))?;
@@ -89,10 +99,13 @@ impl Runner<'_> {
     /// `setsockopt(fd, level, name, [value], len)`
     pub(super) fn setsockopt(&mut self, call: &Call) -> Result<Outcome, Stop> {
         args::expect(call, 5)?;
-        args::int(call, 4)?;
+        let len = args::int(call, 4)?;
         let (fd, name) = (args::int(call, 0)?, option_name(call)?);
         let Some(descriptor) = self.descriptors.get_mut(&fd) else { return Ok(Outcome::Error("EBADF")) };
         let value = args::argument(call, 3)?;
+        if !length_is_enough(name, value, len)? {
+            return Ok(INVALID);
+        }
         if matches!(name, "SO_REUSEADDR" | "IP_MTU_DISCOVER") {
             descriptor.stored.insert(name, args::number(args::single(value)?)?);
         }
@@ -105,9 +118,9 @@ impl Runner<'_> {
         };
         let done = match name {
             "SO_LINGER" => {
-                let seconds = u64::try_from(args::field(value, "linger")?).unwrap_or(u64::from(u32::MAX));
-                let on = args::field(value, "onoff")? != 0;
-                options.linger = on.then(|| Duration::from_secs(seconds));
+                let [on, seconds] = args::fields(value, ["onoff", "linger"])?;
+                let seconds = u64::try_from(seconds).unwrap_or(u64::from(u32::MAX));
+                options.linger = (on != 0).then(|| Duration::from_secs(seconds));
                 true
             }
             "TCP_CONGESTION" => match CongestionControl::from_name(&text(value)?) {
@@ -208,6 +221,38 @@ impl Runner<'_> {
         }
         Ok(Outcome::Value(0))
     }
+}
+
+/// The bytes of an option's value: an int, or the two of a `linger`.
+fn value_len(name: &str) -> i64 {
+    if name == "SO_LINGER" { 8 } else { 4 }
+}
+
+/// `getsockopt` gives back the value's own length where there is room for it; what is cut is not supported.
+fn check_length_got(name: &str, len: i64) -> Result<(), Stop> {
+    let most = if name == "TCP_CONGESTION" { MAX_CONGESTION_NAME } else { value_len(name) };
+    if len > most {
+        return Err(Stop::fail(format!("getsockopt gave length {most} for {name}, not {len}")));
+    }
+    if name != "TCP_CONGESTION" && len < most {
+        return Err(Stop::skip(format!("{name} cut to {len} bytes is not supported")));
+    }
+    Ok(())
+}
+
+/// False where `setsockopt` is given fewer bytes than Linux takes; lengths that it takes in another way are not supported.
+fn length_is_enough(name: &str, value: &Value, len: i64) -> Result<bool, Stop> {
+    let odd = || Stop::skip(format!("{name} with a length of {len} is not supported"));
+    if name == "TCP_CONGESTION" {
+        let own = text(value)?.len() as i64;
+        return if len < 1 || (own..=own + 1).contains(&len) { Ok(len >= 1) } else { Err(odd()) };
+    }
+    let own = value_len(name);
+    // The options of IPv4 may be one byte long.
+    if len > own || (name.starts_with("IP_") && (0..own).contains(&len)) {
+        return Err(odd());
+    }
+    Ok(len == own)
 }
 
 fn no_udp_option(name: &str) -> Stop {

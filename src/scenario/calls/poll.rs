@@ -27,9 +27,7 @@ impl Poll {
         if list.len() as i64 != args::int(call, 1)? {
             return Err(Stop::fail(format!("{} descriptors, but another number is announced", list.len())));
         }
-        let entry = |value| {
-            Ok((args::field(value, "fd")?, args::field(value, "events")?, args::field(value, "revents")?))
-        };
+        let entry = |value| args::fields(value, ["fd", "events", "revents"]).map(<(i64, i64, i64)>::from);
         let entries = list.iter().map(entry).collect::<Result<_, Stop>>()?;
         let timeout = u64::try_from(args::int(call, 2)?).ok();
         Ok(Poll { entries, deadline: timeout.map(|ms| now + Duration::from_millis(ms)) })

@@ -302,11 +302,14 @@ impl Runner<'_> {
     /// `fcntl(fd, F_GETFL)`, `fcntl(fd, F_SETFL, flags)`
     pub(super) fn fcntl(&mut self, call: &Call) -> Result<Outcome, Stop> {
         let (fd, command) = (args::int(call, 0)?, args::int(call, 1)?);
-        let flags = match command {
-            F_GETFL => 0,
-            F_SETFL => args::int(call, 2)?,
+        let (flags, count) = match command {
+            F_GETFL => (0, 2),
+            F_SETFL => (args::int(call, 2)?, 3),
             other => return Err(Stop::skip(format!("fcntl command {other} is not supported"))),
         };
+        if call.args.len() > count {
+            return Err(Stop::skip(format!("fcntl command {command} with more arguments is not supported")));
+        }
         if flags & !(O_RDWR | O_NONBLOCK) != 0 {
             return Err(Stop::skip(format!("descriptor flags {flags:#x} are not supported")));
         }

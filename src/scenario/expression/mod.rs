@@ -85,6 +85,9 @@ pub fn run(block: &CodeBlock, given: &Variables, variables: &mut Variables) -> O
         Ok(statements) => statements,
         Err(error) => return Outcome::Error(error),
     };
+    if let Some(unknown) = unknown(&statements, given, variables) {
+        return unknown;
+    }
     for statement in &statements {
         match step(statement, given, variables) {
             Ok(Outcome::Held) => {}
@@ -96,10 +99,22 @@ pub fn run(block: &CodeBlock, given: &Variables, variables: &mut Variables) -> O
     Outcome::Held
 }
 
+/// The first name that nothing gives a value, evaluated or not: neither runner nor an assignment in this block or an earlier.
+fn unknown(statements: &[Statement], given: &Variables, variables: &Variables) -> Option<Outcome> {
+    let names = Names { given, variables };
+    let assigned = |name: &str| statements.iter().any(|statement| statement.action.assigns(name));
+    statements.iter().find_map(|statement| {
+        let mut used = Vec::new();
+        statement.action.names(&mut used);
+        let unknown = used.into_iter().find(|name| names.get(name).is_err() && !assigned(name));
+        unknown.map(|name| Outcome::Unknown { line: statement.line, name })
+    })
+}
+
 fn step(statement: &Statement, given: &Variables, variables: &mut Variables) -> Result<Outcome, Stop> {
     let names = Names { given, variables };
     match &statement.action {
-        Action::Nothing => {}
+        Action::Print { .. } => {}
         Action::Assign { name, value } => {
             let value = value.eval(names)?;
             variables.insert(name.clone(), value);

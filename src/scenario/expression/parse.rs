@@ -22,10 +22,42 @@ pub(super) struct Statement {
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Action {
-    Nothing,
-    Assign { name: String, value: Expr },
-    Add { name: String, value: Expr },
-    Assert { condition: Expr, text: String },
+    /// Does nothing; these names stand in it.
+    Print {
+        names: Vec<String>,
+    },
+    Assign {
+        name: String,
+        value: Expr,
+    },
+    Add {
+        name: String,
+        value: Expr,
+    },
+    Assert {
+        condition: Expr,
+        text: String,
+    },
+}
+
+impl Action {
+    /// True for an assignment that makes this name.
+    pub(super) fn assigns(&self, wanted: &str) -> bool {
+        matches!(self, Action::Assign { name, .. } if name == wanted)
+    }
+
+    /// The names whose values it asks for, evaluated or not.
+    pub(super) fn names(&self, found: &mut Vec<String>) {
+        match self {
+            Action::Print { names } => found.extend_from_slice(names),
+            Action::Assign { value, .. } => value.names(found),
+            Action::Add { name, value } => {
+                found.push(name.clone());
+                value.names(found);
+            }
+            Action::Assert { condition, .. } => condition.names(found),
+        }
+    }
 }
 
 pub(super) fn statements(text: &str, first_line: u32) -> Result<Vec<Statement>, ParseError> {
@@ -99,8 +131,15 @@ impl Parser<'_> {
             if !matches!(self.peek(), Some(Kind::Sign("("))) {
                 return Err(self.unexpected());
             }
+            let first = self.at;
             self.ignored(true)?;
-            return Ok(Action::Nothing);
+            let name = |token: &Token| match &token.kind {
+                Kind::Name(name) if !RESERVED.contains(&name.as_str()) => Some(name.clone()),
+                _ => None,
+            };
+            return Ok(Action::Print {
+                names: self.tokens[first..self.at].iter().filter_map(name).collect(),
+            });
         }
         let name = match self.peek() {
             Some(Kind::Name(name)) if !RESERVED.contains(&name.as_str()) => name.clone(),

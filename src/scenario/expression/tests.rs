@@ -54,8 +54,8 @@ fn operators_bind_as_in_python() {
         ("not not 7", 1),
         ("0 or 5", 5),
         ("3 and 5", 5),
-        ("0 and unknown", 0),
-        ("4 or unknown", 4),
+        ("0 and 5 // 0", 0),
+        ("4 or 5 // 0", 4),
         ("1 or 0 and 0", 1),
         ("1 <= 2 <= 2 < 3", 1),
         ("1 < 3 < 2", 0),
@@ -73,7 +73,7 @@ fn operators_bind_as_in_python() {
 fn statements_stand_on_lines_or_behind_semicolons() {
     holds("\n a = 5; a += 2 # a comment; assert 0\n\n;assert a == 7\n");
     holds("assert 1 + \\\n 1 == 2, 'no'\r\nassert (1 +\n 1) == 2");
-    holds("print(\"a %d\" % tcpi_unknown, a.b[1.5])\nprint()");
+    holds("print(\"a %d\" % tcpi_rto, [1.5])\nprint()");
     holds("assert tcpi_rto == 200000, \"rto %d; # %s\" % (tcpi_rto, str(1.5)) ; assert 1, a / b");
     holds("");
 }
@@ -107,6 +107,9 @@ fn an_unknown_name_is_told() {
     assert_eq!(outcome("a = 1\nassert tcpi_nonsense == 1"), unknown(2, "tcpi_nonsense"));
     assert_eq!(outcome("a += 1"), unknown(1, "a"));
     assert_eq!(outcome("assert True"), unknown(1, "True"));
+    assert_eq!(outcome("assert 1 or b"), unknown(1, "b"));
+    assert_eq!(outcome("a = 1\nprint(a, c)"), unknown(2, "c"));
+    holds("assert 1 or a\na = 1");
 }
 
 #[test]

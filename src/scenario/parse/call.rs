@@ -24,24 +24,16 @@ impl Parser {
             Some(Kind::Name(name)) if is_errno(name) => Some(self.name("an error")?),
             _ => None,
         };
-        let note = if self.sign('(') { Some(self.words()?) } else { None };
+        let note = self.words();
         Ok(Call { end: None, name, args, result, errno, note })
     }
 
     /// The words in parentheses, which only document a result.
-    fn words(&mut self) -> Result<String, ParseError> {
-        let mut words = Vec::new();
-        while !self.sign(')') {
-            match self.peek() {
-                Some(Kind::Name(text) | Kind::Int(text) | Kind::Hex(text) | Kind::Decimal(text)) => {
-                    words.push(text.clone());
-                }
-                Some(Kind::Sign(sign)) if *sign != '(' => words.push(sign.to_string()),
-                _ => return Err(self.expected("words up to `)`")),
-            }
-            self.at += 1;
-        }
-        Ok(words.join(" "))
+    fn words(&mut self) -> Option<String> {
+        let Some(Kind::Note(words)) = self.peek() else { return None };
+        let words = words.clone();
+        self.at += 1;
+        Some(words)
     }
 
     fn values(&mut self, depth: usize) -> Result<Vec<Value>, ParseError> {

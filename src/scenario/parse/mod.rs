@@ -122,6 +122,7 @@ impl Parser {
             Some(Kind::Text(text)) => format!("\"{text}\""),
             Some(Kind::Command(_)) => "a command".to_owned(),
             Some(Kind::Code(_)) => "a code block".to_owned(),
+            Some(Kind::Note(text)) => format!("({text})"),
             Some(Kind::Option(name, _)) => format!("--{name}"),
             Some(Kind::Ellipsis) => "`...`".to_owned(),
             Some(Kind::Sign(sign)) => format!("`{sign}`"),

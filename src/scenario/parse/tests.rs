@@ -333,7 +333,7 @@ fn calls_with_all_kinds_of_values() {
             ],
             result: Value::Int(-1),
             errno: Some("EINVAL".to_owned()),
-            note: Some("Can ' t do I / O , 5".to_owned()),
+            note: Some("Can't do I/O, 5".to_owned()),
         }
     );
     assert_eq!(call("f() = ...").result, Value::Ellipsis);
@@ -377,7 +377,7 @@ fn malformed_calls_are_errors() {
     fails("0 f(0x10000000000000000) = 0", 1, {
         "0x10000000000000000 is out of range: a number is at most 0xffffffffffffffff"
     });
-    fails("0 f() = 0 (words\n0 `a`", 2, "expected words up to `)`, found a command");
+    fails("0 f() = 0 (words\n0 `a`", 1, "`(` is not closed");
 }
 
 /// Depth is bounded, so that no script can overflow the stack.

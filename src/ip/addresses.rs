@@ -178,6 +178,12 @@ mod tests {
     }
 
     #[test]
+    fn own_addresses_are_listed_in_the_order_of_the_configuration() {
+        let listed: Vec<_> = addresses().iter().collect();
+        assert_eq!(listed, ["10.77.0.2", "10.77.1.2", "192.0.2.1", "fd77::2", "fd78::2"].map(ip));
+    }
+
+    #[test]
     fn the_source_is_of_the_destinations_subnet_else_the_first_of_its_version() {
         let own = addresses();
         assert_eq!(own.source_for(ip("10.77.0.9")), Some(ip("10.77.0.2")), "the longer prefix");

@@ -290,8 +290,7 @@ fn routing_header(rest: &[u8], at: usize) -> Result<(u8, usize), Refusal> {
 fn check_upper(parsed: &IpPacket) -> Result<(), Refusal> {
     let header = &parsed.header;
     match header.protocol {
-        protocol::TCP | protocol::UDP => Ok(()),
-        protocol::ICMP if header.dst.is_ipv4() => Ok(()),
+        protocol::TCP | protocol::UDP | protocol::ICMP => Ok(()),
         // Later fragments name what the first one begins with, which may be an extension header.
         _ if header.dst.is_ipv6() => Ok(()),
         _ => Err(Refusal { reason: DropReason::IpProtocol, answer: Some(ErrorKind::ProtocolUnreachable) }),

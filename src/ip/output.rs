@@ -313,6 +313,8 @@ mod tests {
         let sent = 200 - counters.dropped(DropReason::OutputQueueFull);
         assert!((40..64).contains(&sent), "{sent} datagrams queued");
         assert!(output.charged <= MAX_QUEUE + 65_536 && !output.is_relaxed());
+        // What fits by its bytes alone does not by what its frames cost.
+        assert!(!output.has_room_for(header(true).dst, MAX_QUEUE - output.charged.min(MAX_QUEUE)));
         while output.pop().is_some() {}
         assert!(output.charged == 0 && output.is_relaxed());
     }

@@ -263,3 +263,13 @@ fn a_bare_fin_behind_a_gap_is_acknowledged_at_once() {
     b.sends(ACK, 1, 5);
     assert_eq!(b.state(), State::CloseWait);
 }
+
+/// A connection that was reset, and one that is over, are not among those that something can still be lost of, though their sockets are
+/// held.
+#[test]
+fn a_dead_connection_is_not_open() {
+    let mut b = Bench::established(plain());
+    assert_eq!(b.tcp.open_connections(), 1);
+    b.gets(seg(RST, 1, 0));
+    assert_eq!((b.state(), b.tcp.open_connections()), (State::Closed, 0));
+}

@@ -58,7 +58,8 @@ fn row_violation(row: &Row, evidence: &[Evidence]) -> Option<String> {
 
 fn difference(named: &[String], carried: &[String]) -> String {
     let (named, carried): (BTreeSet<_>, BTreeSet<_>) = (named.iter().collect(), carried.iter().collect());
-    format!("gone {:?}, new {:?}", named.difference(&carried), carried.difference(&named))
+    let minus = |a: &BTreeSet<_>, b: &BTreeSet<_>| a.difference(b).copied().cloned().collect::<Vec<String>>();
+    format!("gone {:?}, new {:?}", minus(&named, &carried), minus(&carried, &named))
 }
 
 fn check(path: &str, wanted: &[String]) {

@@ -84,8 +84,9 @@ pub(crate) fn run(args: Args, options: &[ScriptOption]) -> anyhow::Result<ExitCo
                 continue;
             }
         };
-        // What names its version shows something that only that version has.
-        let own = own_ip_version(&source).filter(|_| versions.len() > 1);
+        // What names its version shows something that only that version has. Whoever names the script itself has the last word.
+        let has_the_word = versions.len() == 1 && args.files.contains(file);
+        let own = own_ip_version(&source).filter(|_| !has_the_word);
         for options in versions.iter().filter(|options| own.is_none_or(|own| is_for(options, own))) {
             let report = run_source(&name, &source, options);
             show(&report)?;
@@ -120,8 +121,10 @@ fn versions(options: &[ScriptOption]) -> Vec<Vec<ScriptOption>> {
     vec![with("ipv4"), with("ipv6")]
 }
 
+/// True unless the options choose the other IP version.
 fn is_for(options: &[ScriptOption], version: &str) -> bool {
-    options.iter().any(|option| option.name == "ip_version" && option.value.as_deref() == Some(version))
+    let chosen = options.iter().rev().find(|option| option.name == "ip_version");
+    chosen.is_none_or(|option| option.value.as_deref() == Some(version))
 }
 
 /// The table, its holes, and what is impossible.

@@ -38,6 +38,22 @@ fn the_status_says_whether_anything_failed() {
     );
 }
 
+/// A directory's scripts about the other IP version are left out; a script that is named runs over the version that is asked for.
+#[test]
+fn a_directory_is_run_over_the_version_each_script_is_about() {
+    let head = |version: &str| format!("--ip_version={version}\n{PASSING}");
+    let path = directory(
+        "versions",
+        &[("four.pkt", &head("ipv4")), ("six.pkt", &head("ipv6")), ("any.pkt", PASSING)],
+    );
+    let last = |arguments: &[&str]| tidegate(arguments).1.lines().last().map(str::to_owned);
+    let passed = |count: u32| Some(format!("{count} passed, 0 failed, 0 skipped"));
+    assert_eq!(last(&["--ip-version=ipv6", &path]), passed(2));
+    assert_eq!(last(&["--ip-version=both", &path]), passed(4));
+    assert_eq!(last(&[&path]), passed(3));
+    assert_eq!(last(&["--ip-version=ipv6", &format!("{path}/four.pkt")]), passed(1));
+}
+
 #[test]
 fn a_failure_names_file_and_line_and_goes_into_the_xml() {
     let path = directory("failure", &[("f.pkt", FAILING)]);

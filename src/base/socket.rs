@@ -66,27 +66,12 @@ pub enum SocketError {
     /// `EBADF`: the handle names no socket.
     #[error("no such socket")]
     NoSocket,
-    /// `EINPROGRESS`: the open was begun; writable tells its outcome.
-    #[error("the open is in progress")]
-    InProgress,
-    /// `EALREADY`: an earlier open is still in progress.
-    #[error("an open is already in progress")]
-    Already,
-    /// `EISCONN`: the socket is connected.
-    #[error("already connected")]
-    IsConnected,
-    /// `EACCES`: an open to a broadcast address.
+    /// `EACCES`: ICMPv6 says that the destination is prohibited.
     #[error("permission denied")]
     Access,
-    /// `EOPNOTSUPP`: this kind of socket has no such call.
-    #[error("operation not supported")]
-    NotSupported,
-    /// `ENOPROTOOPT`: no such socket option, or ICMP says that the host does not speak the protocol.
-    #[error("no such option or protocol")]
+    /// `ENOPROTOOPT`: ICMP says that the host does not speak the protocol.
+    #[error("no such protocol")]
     ProtocolOption,
-    /// `EAFNOSUPPORT`: an address of the wrong IP version.
-    #[error("address family not supported")]
-    AddressFamily,
     /// `EINVAL`: an argument that cannot be.
     #[error("invalid argument")]
     Invalid,
@@ -137,13 +122,8 @@ impl SocketError {
         match self {
             SocketError::WouldBlock => "EAGAIN",
             SocketError::NoSocket => "EBADF",
-            SocketError::InProgress => "EINPROGRESS",
-            SocketError::Already => "EALREADY",
-            SocketError::IsConnected => "EISCONN",
             SocketError::Access => "EACCES",
-            SocketError::NotSupported => "EOPNOTSUPP",
             SocketError::ProtocolOption => "ENOPROTOOPT",
-            SocketError::AddressFamily => "EAFNOSUPPORT",
             SocketError::Invalid => "EINVAL",
             SocketError::AddrInUse => "EADDRINUSE",
             SocketError::AddrNotAvailable => "EADDRNOTAVAIL",
@@ -168,12 +148,8 @@ impl From<SocketError> for io::Error {
         let kind = match error {
             SocketError::WouldBlock => Kind::WouldBlock,
             SocketError::NoSocket => Kind::NotFound,
-            SocketError::InProgress => Kind::WouldBlock,
-            SocketError::Already | SocketError::IsConnected => Kind::AlreadyExists,
             SocketError::Access => Kind::PermissionDenied,
-            SocketError::NotSupported | SocketError::ProtocolOption | SocketError::AddressFamily => {
-                Kind::Unsupported
-            }
+            SocketError::ProtocolOption => Kind::Unsupported,
             SocketError::Invalid => Kind::InvalidInput,
             SocketError::AddrInUse => Kind::AddrInUse,
             SocketError::AddrNotAvailable => Kind::AddrNotAvailable,

@@ -5,6 +5,11 @@ pub(super) fn constant(name: &str) -> Option<i64> {
     CONSTANTS.iter().find(|(known, _)| *known == name).map(|&(_, value)| value)
 }
 
+/// The bits of `poll`, by name.
+pub(super) fn poll_names() -> impl Iterator<Item = (&'static str, i64)> {
+    CONSTANTS.into_iter().filter(|(name, _)| name.starts_with("POLL"))
+}
+
 /// The number of an error, for `SO_ERROR`.
 pub(super) fn errno(name: &str) -> Option<i64> {
     ERRORS.iter().find(|(known, _)| *known == name).map(|&(_, value)| value)

@@ -82,17 +82,6 @@ fn poll_bits(ready: Readiness) -> i64 {
 }
 
 fn bits_names(bits: i64) -> String {
-    let names = [
-        ("POLLIN", POLLIN),
-        ("POLLPRI", POLLPRI),
-        ("POLLOUT", POLLOUT),
-        ("POLLERR", POLLERR),
-        ("POLLHUP", POLLHUP),
-        ("POLLNVAL", POLLNVAL),
-        ("POLLRDNORM", POLLRDNORM),
-        ("POLLWRNORM", POLLWRNORM),
-        ("POLLRDHUP", POLLRDHUP),
-    ];
-    let set: Vec<_> = names.iter().filter(|(_, bit)| bits & bit != 0).map(|(name, _)| *name).collect();
+    let set: Vec<_> = poll_names().filter(|(_, bit)| bits & bit != 0).map(|(name, _)| name).collect();
     if set.is_empty() { "nothing".to_owned() } else { set.join("|") }
 }

@@ -4,7 +4,6 @@ use crate::base::time::Duration;
 use crate::wire::ip::Endpoint;
 
 use super::Tcp;
-use super::congestion::Algorithm;
 use super::state::State;
 use super::tcb::Tcb;
 

@@ -9,7 +9,6 @@ use crate::wire::packet::Frame;
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, MAX_HEADER, Options, TcpHeader};
 
-use super::congestion::Algorithm;
 use super::frame;
 use super::recovery::Phase;
 use super::sent::segments;

@@ -4,7 +4,7 @@
 use crate::base::time::Instant;
 use crate::wire::seq::SeqNum;
 
-use super::congestion::{Ack, Algorithm};
+use super::congestion::{Ack, Congestion, Reduction};
 use super::sent::Acked;
 use super::tcb::{Env, Tcb};
 use super::timers::Timer;
@@ -73,12 +73,12 @@ impl Tcb {
         let recovered = self.snd.una.at_or_after(self.recovery.recover);
         match self.recovery.phase {
             Phase::Open => {
-                self.congestion.on_ack(Ack { delivered: acked, flight }, mss, env.now);
+                self.tell_of_ack(acked, flight, env);
                 // Dragged along: left behind by 2³¹ it would compare as lying ahead.
                 self.recovery.recover = self.snd.una;
             }
             Phase::Loss => {
-                self.congestion.on_ack(Ack { delivered: acked, flight: flight.max(acked) }, mss, env.now);
+                self.tell_of_ack(acked, flight.max(acked), env);
                 if recovered {
                     self.recovery.phase = Phase::Open;
                 }
@@ -96,6 +96,28 @@ impl Tcb {
         self.recovery.departed = 0;
     }
 
+    /// Only a window that limits the sender may grow: in slow start while cwnd < 2 · flight, else when it is used up.
+    fn tell_of_ack(&mut self, delivered: u32, flight: u32, env: &Env) {
+        let (mss, cwnd) = (self.mss(), self.congestion.window());
+        let slow_start = cwnd < self.congestion.ssthresh();
+        let may_grow = if slow_start { cwnd / 2 < flight } else { cwnd < flight.saturating_add(mss) };
+        let ack = Ack {
+            mss,
+            delivered,
+            lost: 0,
+            flight,
+            in_flight: self.in_flight(),
+            may_grow,
+            in_recovery: false,
+            round_ended: false,
+            rtt: None,
+            min_rtt: self.rtt.min_rtt(),
+            rate: None,
+            now: env.now,
+        };
+        self.congestion.on_ack(&ack);
+    }
+
     /// A duplicate acknowledgement came (RFC 5681 §2): a segment has left the network behind a hole.
     pub fn on_duplicate_ack(&mut self, env: &mut Env) {
         let mss = self.mss();
@@ -109,7 +131,10 @@ impl Tcb {
         if self.recovery.phase == Phase::Open && self.recovery.dup_acks >= DUP_THRESH && fresh {
             self.recovery.phase = Phase::FastRecovery;
             self.recovery.recover = self.snd.nxt;
-            self.congestion.on_loss(outstanding, mss, env.now);
+            self.congestion
+                .on_congestion(Congestion::Loss, &Reduction { mss, flight: outstanding, now: env.now });
+            let ssthresh = self.congestion.ssthresh();
+            self.congestion.set_window(ssthresh);
             self.sent.mark_first_lost(mss);
         }
     }
@@ -118,7 +143,8 @@ impl Tcb {
     pub fn on_retransmission_timeout(&mut self, env: &mut Env) {
         let flight = self.snd.nxt.since(self.snd.una);
         env.counters.tcp_timeouts += 1;
-        self.congestion.on_timeout(flight, self.mss(), self.retries <= 1, env.now);
+        let at = Reduction { mss: self.mss(), flight, now: env.now };
+        self.congestion.on_timeout(self.retries <= 1, &at);
         self.recovery.phase = Phase::Loss;
         self.recovery.recover = self.snd.nxt;
         self.recovery.dup_acks = 0;

@@ -6,7 +6,6 @@
 use crate::base::socket::SocketError;
 use crate::base::time::{Duration, Instant};
 
-use super::congestion::Algorithm;
 use super::recovery::Phase;
 use super::state::State;
 use super::tcb::Tcb;

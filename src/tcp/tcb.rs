@@ -13,7 +13,7 @@ use crate::wire::tcp::{MAX_WINDOW_SHIFT, Options, TIMESTAMP_LEN, TcpHeader, Time
 use super::ack::AckState;
 use super::close::Lingering;
 use super::config::TcpConfig;
-use super::congestion::Congestion;
+use super::congestion::Controller;
 use super::giving_up::NEVER;
 use super::mtu::PathState;
 use super::options::SocketOptions;
@@ -189,7 +189,7 @@ pub struct Tcb {
     /// Round-trip time.
     pub rtt: RttEstimator,
     /// How much may be under way.
-    pub congestion: Congestion,
+    pub congestion: Controller,
     /// Loss recovery.
     pub recovery: Recovery,
     /// What the path carries.
@@ -231,7 +231,7 @@ impl Tcb {
         };
         Tcb {
             tuple,
-            congestion: Congestion::new(options.congestion, 0),
+            congestion: Controller::new(options.congestion, 0),
             ack: AckState::new(if options.quick_ack { env.config.quick_acks } else { 0 }),
             options,
             state,
@@ -316,7 +316,7 @@ impl Tcb {
 
     /// Congestion control from its beginning, with the initial window.
     pub fn begin_congestion(&mut self, config: &TcpConfig) {
-        self.congestion = Congestion::new(self.options.congestion, config.initial_window * self.mss());
+        self.congestion = Controller::new(self.options.congestion, config.initial_window * self.mss());
     }
 
     /// The effective send MSS: as agreed, or less where the path carries less (MUST-16).

@@ -4,33 +4,147 @@ mod newreno;
 
 pub use newreno::NewReno;
 
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 
-/// What an acknowledgement tells the algorithm.
+/// A window never grows beyond this: sequence arithmetic is right below 2³¹ (hostile case M7: a cap on cwnd).
+pub const MAX_WINDOW: u32 = 1 << 30;
+
+/// What an acknowledgement tells the algorithm. It is told of every one that delivers something, or finds something lost.
 #[derive(Clone, Copy, Debug)]
 pub struct Ack {
-    /// Bytes newly delivered.
+    /// The effective send MSS, in bytes.
+    pub mss: u32,
+    /// Bytes newly delivered: acknowledged, or reported by SACK.
     pub delivered: u32,
-    /// Bytes that were under way before it came.
+    /// Bytes newly found lost.
+    pub lost: u32,
+    /// Bytes under way before it came.
     pub flight: u32,
+    /// Bytes under way after it.
+    pub in_flight: u32,
+    /// The window may grow: no loss is being repaired, and the window limits the sender (policy 5).
+    pub may_grow: bool,
+    /// In fast recovery, or in a reduction for ECN.
+    pub in_recovery: bool,
+    /// A round trip ended with it: what was sent after the last one ended was delivered.
+    pub round_ended: bool,
+    /// The newest round-trip time, if it gave one.
+    pub rtt: Option<Duration>,
+    /// The shortest round-trip time seen.
+    pub min_rtt: Option<Duration>,
+    /// The delivery rate, if it could be measured.
+    pub rate: Option<RateSample>,
+    /// Now.
+    pub now: Instant,
 }
 
-/// The decisions of a congestion control algorithm. `mss` is the effective send MSS in bytes.
+#[cfg(test)]
+impl Ack {
+    /// An acknowledgement of `delivered` bytes that lets the window grow.
+    pub fn of(delivered: u32, mss: u32) -> Self {
+        Ack {
+            mss,
+            delivered,
+            lost: 0,
+            flight: 0,
+            in_flight: 0,
+            may_grow: true,
+            in_recovery: false,
+            round_ended: false,
+            rtt: None,
+            min_rtt: None,
+            rate: None,
+            now: Instant::ZERO,
+        }
+    }
+}
+
+/// A sample of the delivery rate (draft-ietf-ccwg-bbr, "delivery rate samples").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateSample {
+    /// Bytes delivered over the interval.
+    pub delivered: u32,
+    /// The interval: the longer of the time to send them and the time to have them acknowledged.
+    pub interval: Duration,
+    /// Bytes delivered in all when the newest of them was sent.
+    pub prior_delivered: u64,
+    /// Bytes delivered in all now.
+    pub total_delivered: u64,
+    /// Bytes under way when the newest of them was sent, it included.
+    pub tx_in_flight: u32,
+    /// Bytes found lost since the newest of them was sent.
+    pub lost: u32,
+    /// Too little was there to send in between: the path may carry more.
+    pub app_limited: bool,
+}
+
+impl RateSample {
+    /// Bytes per second.
+    pub fn rate(&self) -> u64 {
+        let nanos = self.interval.as_nanos().max(1);
+        (u128::from(self.delivered) * 1_000_000_000 / nanos).min(u128::from(u64::MAX)) as u64
+    }
+}
+
+/// Why the window is reduced, once per window of data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Congestion {
+    /// A loss was found.
+    Loss,
+    /// The peer echoed a congestion mark (RFC 3168 §6.1.2).
+    Mark,
+}
+
+/// The moment of a reduction.
+#[derive(Clone, Copy, Debug)]
+pub struct Reduction {
+    /// The effective send MSS, in bytes.
+    pub mss: u32,
+    /// Bytes under way.
+    pub flight: u32,
+    /// Now.
+    pub now: Instant,
+}
+
+/// The decisions of a congestion control algorithm; windows in bytes.
 pub trait Algorithm {
-    /// The congestion window, in bytes.
+    /// The congestion window.
     fn window(&self) -> u32;
 
-    /// The slow start threshold, in bytes.
+    /// The slow start threshold.
     fn ssthresh(&self) -> u32;
 
-    /// New data was acknowledged outside of recovery.
-    fn on_ack(&mut self, ack: Ack, mss: u32, now: Instant);
+    /// The window as recovery has it: while a loss is repaired (PRR, RFC 9937), and ssthresh at its end. Algorithms that control
+    /// recovery themselves are never told.
+    fn set_window(&mut self, window: u32);
 
-    /// A loss was found by duplicate acknowledgements with `flight` bytes under way: the one reduction of this recovery.
-    fn on_loss(&mut self, flight: u32, mss: u32, now: Instant);
+    /// Something was delivered or found lost.
+    fn on_ack(&mut self, ack: &Ack);
 
-    /// A retransmission timeout fired with `flight` bytes under way; `first` unless it is a repeated one for the same data.
-    fn on_timeout(&mut self, flight: u32, mss: u32, first: bool, now: Instant);
+    /// Congestion was found: the one reduction of this window of data. The threshold goes down at once; the window follows it by
+    /// [`Algorithm::set_window`].
+    fn on_congestion(&mut self, why: Congestion, at: &Reduction);
+
+    /// A retransmission timeout fired; `first` unless it is a repeated one for the same data.
+    fn on_timeout(&mut self, first: bool, at: &Reduction);
+
+    /// The last reduction was a mistake, nothing had been lost (policy 6): window, threshold and what belongs to them are as
+    /// before it, or larger.
+    fn undo(&mut self);
+
+    /// Data is sent after nothing was under way for `idle`; `restart` asks for the restart window of RFC 5681 §4.1, computed once
+    /// for each RTO of `rto`.
+    fn on_idle(&mut self, idle: Duration, rto: Duration, restart: Option<u32>, now: Instant);
+
+    /// Bytes per second at most, where the algorithm paces.
+    fn pacing_rate(&self) -> Option<u64> {
+        None
+    }
+
+    /// The algorithm decides the window during recovery too: no PRR.
+    fn controls_recovery(&self) -> bool {
+        false
+    }
 }
 
 /// The algorithms to choose from (MAY-18).
@@ -56,50 +170,34 @@ impl CongestionControl {
 
 /// The algorithm of one connection with its state.
 #[derive(Clone, Debug)]
-pub enum Congestion {
+pub enum Controller {
     /// RFC 5681 and RFC 6582.
     NewReno(NewReno),
 }
 
-impl Congestion {
+impl Controller {
     /// The chosen algorithm with an initial window of `initial_window` bytes.
     pub fn new(choice: CongestionControl, initial_window: u32) -> Self {
         match choice {
-            CongestionControl::NewReno => Congestion::NewReno(NewReno::new(initial_window)),
-        }
-    }
-
-    fn get(&self) -> &dyn Algorithm {
-        match self {
-            Congestion::NewReno(algorithm) => algorithm,
-        }
-    }
-
-    fn get_mut(&mut self) -> &mut dyn Algorithm {
-        match self {
-            Congestion::NewReno(algorithm) => algorithm,
+            CongestionControl::NewReno => Controller::NewReno(NewReno::new(initial_window)),
         }
     }
 }
 
-impl Algorithm for Congestion {
-    fn window(&self) -> u32 {
-        self.get().window()
-    }
+impl std::ops::Deref for Controller {
+    type Target = dyn Algorithm;
 
-    fn ssthresh(&self) -> u32 {
-        self.get().ssthresh()
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Controller::NewReno(algorithm) => algorithm,
+        }
     }
+}
 
-    fn on_ack(&mut self, ack: Ack, mss: u32, now: Instant) {
-        self.get_mut().on_ack(ack, mss, now);
-    }
-
-    fn on_loss(&mut self, flight: u32, mss: u32, now: Instant) {
-        self.get_mut().on_loss(flight, mss, now);
-    }
-
-    fn on_timeout(&mut self, flight: u32, mss: u32, first: bool, now: Instant) {
-        self.get_mut().on_timeout(flight, mss, first, now);
+impl std::ops::DerefMut for Controller {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Controller::NewReno(algorithm) => algorithm,
+        }
     }
 }

@@ -1,10 +1,7 @@
 //! Slow start and congestion avoidance of RFC 5681, in bytes (RFC 3465 with L bounded by what was delivered).
 
-use super::{Ack, Algorithm};
-use crate::base::time::Instant;
-
-/// A window never grows beyond this: sequence arithmetic is right below 2³¹ (hostile case M7: a cap on cwnd).
-const MAX_WINDOW: u32 = 1 << 30;
+use super::{Ack, Algorithm, Congestion, MAX_WINDOW, Reduction};
+use crate::base::time::{Duration, Instant};
 
 /// RFC 5681's algorithm.
 #[derive(Clone, Debug)]
@@ -13,17 +10,20 @@ pub struct NewReno {
     ssthresh: u32,
     /// Bytes delivered in congestion avoidance since the window grew last.
     acked: u32,
+    /// Window and threshold before the last reduction.
+    before: (u32, u32),
 }
 
 impl NewReno {
     /// Slow start from `initial_window` bytes, without a threshold.
     pub fn new(initial_window: u32) -> Self {
-        NewReno { cwnd: initial_window, ssthresh: u32::MAX, acked: 0 }
+        NewReno { cwnd: initial_window, ssthresh: u32::MAX, acked: 0, before: (0, u32::MAX) }
     }
 
     /// RFC 5681 §3.1, equation 4.
-    fn halve(&mut self, flight: u32, mss: u32) {
-        self.ssthresh = (flight / 2).max(2 * mss);
+    fn halve(&mut self, at: &Reduction) {
+        self.before = (self.cwnd, self.ssthresh);
+        self.ssthresh = (at.flight / 2).max(2 * at.mss);
         self.acked = 0;
     }
 }
@@ -37,15 +37,15 @@ impl Algorithm for NewReno {
         self.ssthresh
     }
 
-    fn on_ack(&mut self, ack: Ack, mss: u32, _now: Instant) {
-        // Only a window that limits the sender may grow: in slow start while cwnd < 2 · flight, else when it is used up.
-        let slow_start = self.cwnd < self.ssthresh;
-        let limited =
-            if slow_start { self.cwnd / 2 < ack.flight } else { self.cwnd < ack.flight.saturating_add(mss) };
-        if !limited {
+    fn set_window(&mut self, window: u32) {
+        self.cwnd = window.min(MAX_WINDOW);
+    }
+
+    fn on_ack(&mut self, ack: &Ack) {
+        if !ack.may_grow {
             return;
         }
-        if slow_start {
+        if self.cwnd < self.ssthresh {
             // §3.1, equation 2, by the bytes delivered: an acknowledgement cut in pieces gains nothing (hostile case M8).
             self.cwnd = self.cwnd.saturating_add(ack.delivered).min(self.ssthresh).min(MAX_WINDOW);
         } else {
@@ -53,21 +53,33 @@ impl Algorithm for NewReno {
             self.acked = self.acked.saturating_add(ack.delivered);
             if self.acked >= self.cwnd {
                 self.acked -= self.cwnd;
-                self.cwnd = self.cwnd.saturating_add(mss).min(MAX_WINDOW);
+                self.cwnd = self.cwnd.saturating_add(ack.mss).min(MAX_WINDOW);
             }
         }
     }
 
-    fn on_loss(&mut self, flight: u32, mss: u32, _now: Instant) {
-        self.halve(flight, mss);
-        self.cwnd = self.ssthresh;
+    fn on_congestion(&mut self, _why: Congestion, at: &Reduction) {
+        self.halve(at);
     }
 
-    fn on_timeout(&mut self, flight: u32, mss: u32, first: bool, _now: Instant) {
+    fn on_timeout(&mut self, first: bool, at: &Reduction) {
         if first {
-            self.halve(flight, mss);
+            self.halve(at);
         }
-        self.cwnd = mss;
+        self.cwnd = at.mss;
+    }
+
+    fn undo(&mut self) {
+        self.cwnd = self.cwnd.max(self.before.0);
+        self.ssthresh = self.ssthresh.max(self.before.1);
+    }
+
+    fn on_idle(&mut self, idle: Duration, rto: Duration, restart: Option<u32>, _now: Instant) {
+        let Some(restart) = restart else { return };
+        // RFC 5681 §4.1, halved for each RTO passed, as RFC 2861 refines it; the threshold remembers.
+        self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
+        let times = (idle.as_nanos() / rto.as_nanos().max(1)).min(31) as u32;
+        self.cwnd = self.cwnd.min((self.cwnd >> times).max(restart));
     }
 }
 
@@ -78,8 +90,11 @@ mod tests {
     const MSS: u32 = 1000;
 
     fn ack(cc: &mut NewReno, delivered: u32) {
-        let flight = cc.cwnd;
-        cc.on_ack(Ack { delivered, flight }, MSS, Instant::ZERO);
+        cc.on_ack(&Ack::of(delivered, MSS));
+    }
+
+    fn at(flight: u32) -> Reduction {
+        Reduction { mss: MSS, flight, now: Instant::ZERO }
     }
 
     /// RFC 5681 §3.1: a window per round trip in slow start, one MSS per round trip beyond ssthresh.
@@ -88,7 +103,8 @@ mod tests {
         let mut cc = NewReno::new(10 * MSS);
         (0..10).for_each(|_| ack(&mut cc, MSS));
         assert_eq!(cc.window(), 20 * MSS);
-        cc.on_loss(20 * MSS, MSS, Instant::ZERO);
+        cc.on_congestion(Congestion::Loss, &at(20 * MSS));
+        cc.set_window(cc.ssthresh());
         assert_eq!((cc.window(), cc.ssthresh()), (10 * MSS, 10 * MSS));
         (0..10).for_each(|_| ack(&mut cc, MSS));
         assert_eq!(cc.window(), 11 * MSS);
@@ -98,9 +114,9 @@ mod tests {
     #[test]
     fn a_timeout_falls_back_to_one_segment() {
         let mut cc = NewReno::new(10 * MSS);
-        cc.on_timeout(10 * MSS, MSS, true, Instant::ZERO);
+        cc.on_timeout(true, &at(10 * MSS));
         assert_eq!((cc.window(), cc.ssthresh()), (MSS, 5 * MSS));
-        cc.on_timeout(MSS, MSS, false, Instant::ZERO);
+        cc.on_timeout(false, &at(MSS));
         assert_eq!(cc.ssthresh(), 5 * MSS);
     }
 
@@ -108,7 +124,7 @@ mod tests {
     #[test]
     fn ssthresh_has_a_floor_of_two_segments() {
         let mut cc = NewReno::new(10 * MSS);
-        cc.on_loss(MSS, MSS, Instant::ZERO);
+        cc.on_congestion(Congestion::Loss, &at(MSS));
         assert_eq!(cc.ssthresh(), 2 * MSS);
     }
 
@@ -124,7 +140,7 @@ mod tests {
     #[test]
     fn an_idle_senders_window_does_not_grow() {
         let mut cc = NewReno::new(10 * MSS);
-        cc.on_ack(Ack { delivered: MSS, flight: MSS }, MSS, Instant::ZERO);
+        cc.on_ack(&Ack { may_grow: false, ..Ack::of(MSS, MSS) });
         assert_eq!(cc.window(), 10 * MSS);
     }
 }

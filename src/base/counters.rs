@@ -143,6 +143,10 @@ counters! {
     tcp_retransmits,
     /// Retransmission timeouts.
     tcp_timeouts,
+    /// Tail loss probes sent.
+    tcp_tail_probes,
+    /// Repairs that turned out to be needless.
+    tcp_undos,
     /// RST segments sent.
     tcp_rst_out,
     /// RST segments that ended a connection.

@@ -33,6 +33,14 @@ pub struct TcpConfig {
     pub window_scaling: bool,
     /// Offer SACK and send SACK blocks (RFC 2018).
     pub sack: bool,
+    /// Find losses by time (RACK, RFC 8985) where SACK is agreed, else by counting (RFC 6675).
+    pub rack: bool,
+    /// Probe for losses at the end of a flight (RFC 8985 §7).
+    pub tail_loss_probe: bool,
+    /// After a timeout see whether anything was lost before much is sent again (F-RTO, RFC 5682).
+    pub frto: bool,
+    /// After a retransmission timeout without sending begin with the initial window again (RFC 5681 §4.1).
+    pub slow_start_after_idle: bool,
     /// Initial window in segments (RFC 6928).
     pub initial_window: u32,
     /// Retransmission timeout before a round trip was measured (RFC 6298 §2.1).
@@ -116,6 +124,10 @@ impl Default for TcpConfig {
             timestamps: true,
             window_scaling: true,
             sack: true,
+            rack: true,
+            tail_loss_probe: true,
+            frto: true,
+            slow_start_after_idle: false,
             initial_window: 10,
             initial_rto: Duration::from_secs(1),
             min_rto: Duration::from_millis(200),

@@ -46,7 +46,7 @@ impl Tcb {
     /// The retransmission timer fired in a synchronized state: again, or given up: after R2 (MUST-20), or a user timeout in its
     /// place, earlier if the application has closed (policy 29).
     pub fn on_data_timeout(&mut self, env: &mut Env) {
-        if self.sent.is_empty() {
+        if self.flight.sent.is_empty() {
             return;
         }
         let most = match self.options.user_timeout {

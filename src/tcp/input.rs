@@ -10,10 +10,11 @@ use crate::wire::tcp::Flags;
 use super::ack::Provoked;
 use super::close::Lingering;
 use super::config::TcpConfig;
+use super::delivered::{Arrival, Delivered};
 use super::giving_up::NEVER;
 use super::reassembly::Reassembly;
+use super::recovery::Recovery;
 use super::segment::Segment;
-use super::sent::Acked;
 use super::state::State;
 use super::statistics::Waits;
 use super::tcb::{Env, Tcb};
@@ -187,11 +188,7 @@ impl Tcb {
         self.probes = 0;
         self.heard_at = env.now;
         let newer = ack.after(self.snd.una);
-        if newer {
-            self.advance_una(segment, env);
-        } else if self.is_duplicate_ack(segment) {
-            self.on_duplicate_ack(env);
-        }
+        self.take_acknowledgement(segment, env);
         if ack == self.snd.una {
             self.update_window(segment, newer);
         }
@@ -202,23 +199,12 @@ impl Tcb {
         self.closing_ack(env)
     }
 
-    /// RFC 5681 §2: data is outstanding, the segment carries none, and neither number nor window moves.
-    fn is_duplicate_ack(&self, segment: &Segment) -> bool {
-        segment.ack() == self.snd.una
-            && segment.len() == 0
-            && !self.sent.is_empty()
-            && u32::from(segment.header.window) << self.agreed.snd_shift == self.snd.wnd
-    }
-
     /// New data is acknowledged: SND.UNA moves on.
-    fn advance_una(&mut self, segment: &Segment, env: &mut Env) {
-        let ack = segment.ack();
-        let flight = self.in_flight();
+    pub fn advance_una(&mut self, ack: SeqNum, arrival: &Arrival, delivered: &mut Delivered, env: &mut Env) {
         let fin = self.snd.fin.is_some_and(|fin| ack.after(fin));
         let bytes = ack.since(self.snd.una) - u32::from(fin);
-        let acked = self.sent.acknowledge(ack, self.snd.fin);
+        self.flight.sent.acknowledge(ack, self.snd.fin, arrival, delivered);
         self.send_queue.acknowledge(bytes as usize);
-        self.counts.delivered += acked.segments;
         if self.send_queue.len() == 0 {
             self.counts.wait(Waits::Idle, env.now);
         }
@@ -236,10 +222,18 @@ impl Tcb {
             self.arm_orphan(env);
         }
         self.soft_error = None;
-        self.note_delivered(&acked, env.now);
-        self.measure(acked, segment.header.options.timestamps.map(|ts| ts.ecr), env.now);
-        self.on_new_ack(bytes, flight, env);
+        self.note_delivered(delivered, env.now);
+    }
+
+    /// SND.UNA has moved, and what that means to the window is known.
+    pub fn after_advance(&mut self, env: &Env) {
+        if self.flight.sent.is_empty() {
+            self.flight.rest();
+            self.deadlines.clear(Timer::Reordering);
+            self.deadlines.clear(Timer::Pace);
+        }
         self.arm_retransmit(env);
+        self.arm_tail_probe(env);
         self.tell_room(env.config);
     }
 
@@ -435,19 +429,19 @@ impl Tcb {
         self.deadlines.clear(Timer::Retransmit);
         self.snd.una = self.snd.iss + 1;
         self.snd.up = self.snd.una;
-        self.recovery.restart(self.snd.una);
+        self.recovery = Recovery::new(self.snd.iss);
         let scaled = if segment.has(Flags::SYN) { 0 } else { self.agreed.snd_shift };
         self.snd.wnd = u32::from(segment.header.window) << scaled;
         self.snd.max_wnd = self.snd.wnd;
         self.snd.wl1 = segment.seq();
         self.snd.wl2 = segment.ack();
         let at = Some(self.syn_sent_at);
-        let acked = Acked {
+        let delivered = Delivered {
             sent_at: at.filter(|_| sent_once),
             retransmitted_at: at.filter(|_| !sent_once),
-            ..Acked::default()
+            ..Delivered::default()
         };
-        self.measure(acked, segment.header.options.timestamps.map(|ts| ts.ecr), env.now);
+        self.measure(&delivered, true, segment.header.options.timestamps.map(|ts| ts.ecr), env.now);
         self.counts.delivered += 1;
         self.enter(State::Established);
         self.arm_keep_alive(env.now);

@@ -8,6 +8,8 @@ mod close;
 pub mod config;
 pub mod congestion;
 mod cookie;
+mod delivered;
+mod flight;
 mod frame;
 mod giving_up;
 mod half_open;
@@ -21,10 +23,14 @@ mod mtu;
 pub mod options;
 mod output;
 mod probe;
+mod prr;
+mod rack;
+mod rate;
 mod reassembly;
 mod receive;
 mod recovery;
 mod rtt;
+mod sack;
 mod segment;
 mod send;
 mod sent;
@@ -32,12 +38,14 @@ mod sockets;
 mod standing;
 pub mod state;
 mod statistics;
+mod tail_probe;
 mod tcb;
 #[cfg(test)]
 mod tests;
 mod time_wait;
 mod timers;
 mod transfer;
+mod undo;
 mod urgent;
 
 use std::collections::VecDeque;
@@ -460,6 +468,10 @@ impl Tcb {
             Timer::Retransmit if self.state.is_synchronized() => self.on_data_timeout(env),
             Timer::Retransmit => self.on_syn_timeout(env),
             Timer::Probe => self.on_probe_timeout(env),
+            Timer::TailProbe => self.on_tail_probe_timeout(env),
+            Timer::Reordering => self.on_reordering_timeout(env),
+            // What was held back leaves with the next `poll_transmit`.
+            Timer::Pace => {}
             Timer::DelayedAck => self.ack.at_once(),
             Timer::Orphan if !self.orphan => self.stop_lingering(),
             // The peer never closed, or never took what was left: the orphan is forgotten in silence, and what the peer still

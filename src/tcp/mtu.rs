@@ -14,8 +14,8 @@ use crate::ip::path_mtu::{FLOOR_V4, FLOOR_V6, LIFETIME, PathMtu, PathMtus, plaus
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::TIMESTAMP_LEN;
 
+use super::delivered::Delivered;
 use super::segment::fixed_headers;
-use super::sent::Acked;
 use super::tcb::{Env, Tcb};
 
 /// Beyond R1 timeouts (Linux alike): times that a size is sent before a smaller one is tried.
@@ -124,7 +124,7 @@ impl Tcb {
     ) -> bool {
         let dst = self.tuple.remote.addr;
         // RFC 5927 §4.1: the quoted number must be under way.
-        let Some(record) = self.sent.find(seq).filter(|_| self.options.path_mtu_discovery) else {
+        let Some(record) = self.flight.sent.find(seq).filter(|_| self.options.path_mtu_discovery) else {
             return false;
         };
         let (size, sent_at) = (self.packet_of(record.segment), record.sent_at);
@@ -152,7 +152,7 @@ impl Tcb {
     /// What was too big is sent again at once, with neither a smaller window nor a longer timeout: nothing was lost to congestion
     /// (RFC 1191 §6.5, RFC 8201 §5.4; policy 22).
     fn resend_larger(&mut self, mss: u16, env: &Env) {
-        if self.sent.mark_larger(mss) {
+        if self.flight.sent.mark_larger(mss) {
             self.recovery.repeat(self.snd.nxt);
             self.arm_retransmit(env);
         }
@@ -160,7 +160,7 @@ impl Tcb {
 
     /// The retransmission timer fired: is it that full segments vanish on the path? (RFC 4821 §7.7)
     pub fn suspect_black_hole(&mut self, env: &Env) {
-        let Some(first) = self.sent.find(self.snd.una).filter(|_| env.config.black_hole_detection) else {
+        let Some(first) = self.flight.sent.first().filter(|_| env.config.black_hole_detection) else {
             return;
         };
         // Packets that routers may fragment fall into no black hole.
@@ -190,14 +190,14 @@ impl Tcb {
     }
 
     /// The peer acknowledged what was sent: segments of that size arrive.
-    pub fn note_delivered(&mut self, acked: &Acked, now: Instant) {
+    pub fn note_delivered(&mut self, delivered: &Delivered, now: Instant) {
         if let Some(hole) = self.path.black_hole.as_mut().filter(|hole| !hole.trying) {
             hole.retry_at.get_or_insert(now + hole.wait);
         }
-        let Some(sent_at) = acked.sent_at.filter(|_| acked.segment > 0) else { return };
-        self.path.proven = acked.segment;
+        let Some(sent_at) = delivered.sent_at.filter(|_| delivered.segment > 0) else { return };
+        self.path.proven = delivered.segment;
         self.path.proven_at = sent_at.as_millis() as u32;
-        let size = self.packet_of(acked.segment);
+        let size = self.packet_of(delivered.segment);
         if self.path.black_hole.as_ref().is_some_and(|hole| hole.trying && size > hole.mtu) {
             self.path.black_hole = None;
         }

@@ -4,16 +4,19 @@
 use smallvec::SmallVec;
 
 use crate::base::buffer::Slice;
+use crate::base::time::{Duration, Instant};
 use crate::ip::output::{MAX_PACKET, header_len};
 use crate::wire::packet::Frame;
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, MAX_HEADER, Options, TcpHeader};
 
 use super::frame;
+use super::rate::Delivery;
 use super::recovery::Phase;
 use super::sent::segments;
 use super::state::State;
 use super::statistics::Waits;
+use super::tail_probe::TailProbe;
 use super::tcb::{Env, Tcb};
 use super::timers::Timer;
 
@@ -26,11 +29,7 @@ impl Tcb {
         if self.syn_due {
             return Some(self.send_syn(env));
         }
-        let frame = if self.state.is_synchronized() {
-            self.retransmit(env).or_else(|| self.send_new(env))
-        } else {
-            None
-        };
+        let frame = if self.state.is_synchronized() { self.send_data(env) } else { None };
         let frame = frame.or_else(|| self.send_probe(env)).or_else(|| self.send_ack(env));
         if frame.is_none() {
             self.rest(env);
@@ -70,28 +69,77 @@ impl Tcb {
         frame::build(&self.tuple, &header, SmallVec::new(), self.agreed.mss, &self.options, env.capabilities)
     }
 
-    /// The first lost range again, as much as the congestion window allows. In fast recovery the hole itself always goes
-    /// (RFC 6582 §3.2 step 2), and with nothing under way one segment goes in any case.
+    /// Data, unless the algorithm paces and it is not time yet: the tail loss probe, what is lost, new data.
+    fn send_data(&mut self, env: &mut Env) -> Option<Frame> {
+        if self.congestion.pacing_rate().is_some() && env.now < self.flight.paced_until {
+            self.deadlines.set(Timer::Pace, self.flight.paced_until);
+            return None;
+        }
+        self.send_tail_probe(env).or_else(|| self.retransmit(env)).or_else(|| self.send_new(env))
+    }
+
+    /// RFC 8985 §7.3: one new segment if there is one, whatever the congestion window says; else the last one again.
+    fn send_tail_probe(&mut self, env: &mut Env) -> Option<Frame> {
+        if self.recovery.tail_probe != TailProbe::Due {
+            return None;
+        }
+        self.recovery.tail_probe = TailProbe::Idle;
+        if self.flight.sent.is_empty() {
+            return None;
+        }
+        let (mss, window) =
+            (self.mss(), (self.snd.una + self.snd.wnd).offset_from(self.snd.nxt).max(0) as u32);
+        self.override_due |= self.unsent() > 0;
+        let new = if window > 0 { self.send_new_within(mss, env) } else { None };
+        self.override_due = false;
+        let repeated = new.is_none();
+        let frame = new.or_else(|| {
+            let last = self.flight.sent.last()?.start;
+            self.window_for(last)?;
+            let departure = self.flight.delivery.depart(self.in_flight());
+            let (start, end) = self.flight.sent.retransmit_last(mss, departure, env.now)?;
+            Some(self.send_again(start, end, env))
+        })?;
+        env.counters.tcp_tail_probes += 1;
+        self.recovery.tail_probe = TailProbe::Sent { end: self.snd.nxt, repeated };
+        self.arm_retransmit(env);
+        Some(frame)
+    }
+
+    /// The first lost range again, as much as the congestion window allows. After a timeout, with nothing under way, and for the
+    /// hole of NewReno (RFC 6582 §3.2 step 2) one segment goes in any case.
     fn retransmit(&mut self, env: &mut Env) -> Option<Frame> {
-        if self.sent.lost() == 0 {
+        if self.flight.sent.lost() == 0 || self.prefers_new_data() {
             return None;
         }
         let (mss, in_flight) = (self.mss(), self.in_flight());
         let room = self.congestion.window().saturating_sub(in_flight) / mss * mss;
-        let forced = in_flight == 0 || self.recovery.phase == Phase::FastRecovery;
+        let hole = !self.agreed.sack && self.recovery.phase == Phase::FastRecovery;
+        let forced = in_flight == 0 || hole || self.recovery.timed_out;
         let max = if forced { room.max(mss) } else { room };
         if max == 0 {
             return None;
         }
-        let max = max.min(self.super_segment(env)).min(self.window_for(self.sent.first_lost()?)?);
-        let (start, end) = self.sent.retransmit(max, self.full_segment(), env.now)?;
-        env.counters.tcp_retransmits += 1;
-        self.counts.retransmitted += segments(start, end, mss, self.snd.fin);
-        if self.deadlines.get(Timer::Retransmit).is_none() {
+        let first = self.flight.sent.first_lost()?.start;
+        let max = max.min(self.super_segment(env)).min(self.window_for(first)?);
+        let departure = self.flight.delivery.depart(in_flight + max);
+        let full = self.full_segment();
+        let (start, end) = self.flight.sent.retransmit(max, full, departure, env.now)?;
+        self.recovery.timed_out = false;
+        if start == self.snd.una || self.deadlines.get(Timer::Retransmit).is_none() {
             self.arm_retransmit(env);
         }
+        Some(self.send_again(start, end, env))
+    }
+
+    fn send_again(&mut self, start: SeqNum, end: SeqNum, env: &mut Env) -> Frame {
+        env.counters.tcp_retransmits += 1;
+        self.counts.retransmitted += segments(start, end, self.mss(), self.snd.fin);
+        if let Some(episode) = self.recovery.episode.as_deref_mut() {
+            episode.repeats.sent_again(end.since(start), env.now);
+        }
         let fin = self.snd.fin.is_some_and(|fin| fin.before(end));
-        Some(self.send_range(start, end, fin, true, env))
+        self.send_range(start, end, fin, true, env)
     }
 
     /// How much from `start` on the peer's window has room for. After a shrink what fits goes again as usual (SHLD-16) and what does
@@ -105,14 +153,18 @@ impl Tcb {
 
     /// New data, and the FIN behind the last of it.
     fn send_new(&mut self, env: &mut Env) -> Option<Frame> {
+        // One segment at least: the MSS may have grown since the window was set (`mtu`), and nothing would ever open it.
+        let room = self.congestion.window().max(self.mss()).saturating_sub(self.in_flight());
+        self.send_new_within(room, env)
+    }
+
+    fn send_new_within(&mut self, congestion: u32, env: &mut Env) -> Option<Frame> {
         let unsent = self.unsent();
         let fin_due = self.state.fin_pending() && self.snd.fin.is_none();
         if unsent == 0 && !fin_due {
             return None;
         }
         let window = (self.snd.una + self.snd.wnd).offset_from(self.snd.nxt).max(0) as u32;
-        // One segment at least: the MSS may have grown since the window was set (`mtu`), and nothing would ever open it.
-        let congestion = self.congestion.window().max(self.mss()).saturating_sub(self.in_flight());
         if unsent > 0 {
             let by_window = window < congestion.min(unsent).min(self.mss());
             self.counts.wait(if by_window { Waits::Window } else { Waits::Busy }, env.now);
@@ -134,11 +186,34 @@ impl Tcb {
         if len % self.full_segment() != 0 {
             self.snd.small = end;
         }
-        self.sent.push(start, end, self.full_segment(), env.now);
+        self.depart(start, end, env);
         if self.deadlines.get(Timer::Retransmit).is_none() {
             self.arm_retransmit(env);
         }
+        self.arm_tail_probe(env);
         Some(self.send_range(start, end, fin, overridden, env))
+    }
+
+    /// Notes that `start..end` is under way from now on.
+    fn depart(&mut self, start: SeqNum, end: SeqNum, env: &Env) {
+        if self.flight.sent.is_empty() {
+            self.flight.delivery = Delivery::starting(self.send_queue.acknowledged(), env.now);
+            self.wake_congestion(env);
+        }
+        let (in_flight, mss) = (self.in_flight(), self.mss());
+        let departure = self.flight.delivery.depart(in_flight);
+        let full = self.full_segment();
+        self.flight.sent.push(start, end, full, departure, env.now);
+        let limited = in_flight.saturating_add(mss) > self.congestion.window();
+        self.flight.usage.note(in_flight, limited, self.snd.una, self.snd.nxt);
+    }
+
+    /// Data is sent after nothing was under way: the algorithm hears how long that was.
+    fn wake_congestion(&mut self, env: &Env) {
+        let (idle, rto) = (self.counts.since_data_sent(env.now), self.rtt.rto(env.config));
+        let restart = env.config.slow_start_after_idle && idle >= rto;
+        let restart = restart.then(|| self.congestion.window().min(env.config.initial_window * self.mss()));
+        self.congestion.on_idle(idle, rto, restart, env.now);
     }
 
     /// How many bytes of new data go now: whole segments, and a short one only where the silly-window rule (RFC 9293
@@ -181,7 +256,11 @@ impl Tcb {
         if !env.capabilities.tcp_segmentation || self.has_urgent_data() {
             return full;
         }
-        let room = MAX_PACKET - header_len(self.tuple.remote.addr) - MAX_HEADER;
+        let mut room = MAX_PACKET - header_len(self.tuple.remote.addr) - MAX_HEADER;
+        if let Some(rate) = self.congestion.pacing_rate() {
+            // Paced bursts are of a millisecond at most, but of two segments.
+            room = room.min((rate / 1_000) as usize).max(2 * full as usize);
+        }
         (room as u32 / full * full).max(full)
     }
 
@@ -202,8 +281,20 @@ impl Tcb {
             env.counters.tcp_out_data += 1;
             env.counters.tcp_out_bytes += len as u64;
             self.counts.sent_data(env.now);
+            self.note_sent(len as u32, env.now);
         }
         self.emit(start, flags, payload, env)
+    }
+
+    /// What recovery and pacing want to know of data that leaves.
+    fn note_sent(&mut self, len: u32, now: Instant) {
+        if let Some(episode) = self.recovery.episode.as_deref_mut() {
+            episode.prr.sent(len);
+        }
+        if let Some(rate) = self.congestion.pacing_rate() {
+            let nanos = u64::from(len) * 1_000_000_000 / rate.max(1);
+            self.flight.paced_until = self.flight.paced_until.max(now) + Duration::from_nanos(nanos);
+        }
     }
 
     /// An empty segment at SND.UNA − 1: out of the peer's window, so that it must answer (policy 15; MUST-36).
@@ -230,9 +321,14 @@ impl Tcb {
         if self.ack.may_wait() && self.deadlines.get(Timer::DelayedAck).is_none() {
             self.deadlines.set(Timer::DelayedAck, env.now + env.config.delayed_ack);
         }
+        let in_flight = self.in_flight();
+        let repaired = !self.flight.sent.is_empty() && self.flight.sent.lost() == 0;
+        if self.unsent() == 0 && repaired && in_flight < self.congestion.window() {
+            self.flight.delivery.limit_by_application(in_flight);
+        }
         // With nothing under way only the peer's window can hold back what is queued (SHLD-29: first probe after one RTO).
         let waits = self.unsent() > 0 || (self.state.fin_pending() && self.snd.fin.is_none());
-        if waits && self.sent.is_empty() && self.state.is_synchronized() {
+        if waits && self.flight.sent.is_empty() && self.state.is_synchronized() {
             if self.deadlines.get(Timer::Probe).is_none() {
                 self.arm_probe(env);
             }

@@ -63,7 +63,7 @@ impl Tcb {
             return false;
         }
         let options = self.options.clone();
-        let waits = !self.sent.is_empty() || self.unsent() > 0;
+        let waits = !self.flight.sent.is_empty() || self.unsent() > 0;
         let silent = env.now.since(self.heard_at);
         if waits || silent < options.keep_idle {
             let wait = if waits { options.keep_idle } else { options.keep_idle - silent };

@@ -1,15 +1,22 @@
-//! Loss recovery by duplicate acknowledgements and by timeout (RFC 5681 §3.2, RFC 6582): what counts as lost, and when the
-//! window is reduced. SACK-based recovery is not here yet.
+//! Loss recovery: what an acknowledgement says about the bytes under way, and the phases that a connection goes through
+//! when some are lost (RFC 5681 §3.2, RFC 6582 without SACK, RFC 6675 and RFC 8985 with it).
+//!
+//! What is lost is decided in `rack.rs` (by time) or here (by count); how fast sending goes on in `prr.rs`; whether the loss was
+//! none in `undo.rs`; a loss at the very end is found by `tail_probe.rs`. How large the window is belongs to `congestion`.
 
-use crate::base::time::Instant;
 use crate::wire::seq::SeqNum;
 
 use super::congestion::{Ack, Congestion, Reduction};
-use super::sent::Acked;
+use super::delivered::{Arrival, Delivered};
+use super::prr::{Prr, Step};
+use super::rack::Reordering;
+use super::segment::Segment;
+use super::tail_probe::TailProbe;
 use super::tcb::{Env, Tcb};
 use super::timers::Timer;
+use super::undo::Repeats;
 
-/// Duplicate acknowledgements that mean a loss (RFC 5681 §3.2).
+/// Duplicate acknowledgements, or segments reported behind a hole, that mean a loss (RFC 5681 §3.2, RFC 6675 §2).
 pub const DUP_THRESH: u32 = 3;
 
 /// Where a connection stands.
@@ -17,9 +24,11 @@ pub const DUP_THRESH: u32 = 3;
 pub enum Phase {
     /// No loss is being repaired.
     Open,
+    /// The window comes down after a congestion mark (RFC 3168), or a loss that the tail probe repaired.
+    Reduced,
     /// Fast recovery: until RECOVER is acknowledged.
     FastRecovery,
-    /// After a timeout: everything is sent again, in slow start.
+    /// After a timeout: what is lost is sent again, in slow start.
     Loss,
 }
 
@@ -29,159 +38,394 @@ pub struct Recovery {
     /// Where the connection stands.
     pub phase: Phase,
     /// SND.NXT when the phase began: one reduction of the window until this is acknowledged (RFC 6582 §3.2).
-    recover: SeqNum,
+    pub recover: SeqNum,
     dup_acks: u32,
-    /// Bytes that duplicate acknowledgements say have left the network.
+    /// Bytes that duplicate acknowledgements say have left the network, without SACK.
     departed: u32,
+    /// The probe for a loss at the end.
+    pub tail_probe: TailProbe,
+    /// The retransmission timer fired: the first lost segment goes whatever the window says.
+    pub timed_out: bool,
+    /// What is known of the path's reordering.
+    pub reordering: Reordering,
+    /// The repair or reduction that is going on.
+    pub episode: Option<Box<Episode>>,
+}
+
+/// One repair, or one reduction.
+#[derive(Clone, Debug)]
+pub struct Episode {
+    /// How fast sending goes on.
+    pub prr: Prr,
+    /// What was sent again, and whether that was needed.
+    pub repeats: Repeats,
+}
+
+/// How things stood before an acknowledgement.
+#[derive(Clone, Copy, Debug)]
+struct Before {
+    una: SeqNum,
+    flight: u32,
+    /// Bytes under way that no SACK block had reported: RecoverFS of RFC 9937, if recovery begins now.
+    unreported: u32,
 }
 
 impl Recovery {
-    /// Nothing lost.
+    /// Nothing lost; `iss` was the first number sent.
     pub fn new(iss: SeqNum) -> Self {
-        Recovery { phase: Phase::Open, recover: iss, dup_acks: 0, departed: 0 }
+        Recovery {
+            phase: Phase::Open,
+            recover: iss,
+            dup_acks: 0,
+            departed: 0,
+            tail_probe: TailProbe::default(),
+            timed_out: false,
+            reordering: Reordering::default(),
+            episode: None,
+        }
     }
 
     /// Some of what was sent before `nxt` is sent again for another reason than loss: duplicates that it causes mean nothing.
     pub fn repeat(&mut self, nxt: SeqNum) {
-        *self = Recovery { phase: Phase::Loss, recover: nxt, dup_acks: 0, departed: 0 };
+        self.phase = Phase::Loss;
+        self.recover = nxt;
+        self.forget_duplicates();
+        self.episode = None;
     }
 
-    /// Duplicate acknowledgements in a row.
+    /// Duplicate acknowledgements in a row, without SACK.
     pub fn dup_acks(&self) -> u32 {
         self.dup_acks
     }
 
-    /// Nothing lost, and nothing sent before `una` matters.
-    pub fn restart(&mut self, una: SeqNum) {
-        *self = Recovery::new(una);
+    fn forget_duplicates(&mut self) {
+        (self.dup_acks, self.departed) = (0, 0);
     }
 }
 
 impl Tcb {
     /// Bytes that are under way as far as is known.
     pub fn in_flight(&self) -> u32 {
-        self.snd
-            .nxt
-            .since(self.snd.una)
-            .saturating_sub(self.sent.lost())
+        let sent = &self.flight.sent;
+        self.outstanding()
+            .saturating_sub(sent.lost())
+            .saturating_sub(sent.sacked())
             .saturating_sub(self.recovery.departed)
     }
 
-    /// SND.UNA moved on by `acked`, with `flight` bytes under way before.
-    pub fn on_new_ack(&mut self, acked: u32, flight: u32, env: &Env) {
-        let mss = self.mss();
-        let recovered = self.snd.una.at_or_after(self.recovery.recover);
-        match self.recovery.phase {
-            Phase::Open => {
-                self.tell_of_ack(acked, flight, env);
-                // Dragged along: left behind by 2³¹ it would compare as lying ahead.
-                self.recovery.recover = self.snd.una;
-            }
-            Phase::Loss => {
-                self.tell_of_ack(acked, flight.max(acked), env);
-                if recovered {
-                    self.recovery.phase = Phase::Open;
-                }
-            }
-            // RFC 6582 §3.2 step 3, full acknowledgement: the window is ssthresh already.
-            Phase::FastRecovery if recovered => self.recovery.phase = Phase::Open,
-            // Partial acknowledgement: the next hole begins at SND.UNA.
-            Phase::FastRecovery => {
-                self.sent.mark_first_lost(mss);
-                self.recovery.departed = self.recovery.departed.saturating_sub(acked.saturating_sub(mss));
-                return;
-            }
-        }
-        self.recovery.dup_acks = 0;
-        self.recovery.departed = 0;
+    /// Bytes sent and not acknowledged.
+    pub fn outstanding(&self) -> u32 {
+        self.snd.nxt.since(self.snd.una)
     }
 
-    /// Only a window that limits the sender may grow: in slow start while cwnd < 2 · flight, else when it is used up.
-    fn tell_of_ack(&mut self, delivered: u32, flight: u32, env: &Env) {
-        let (mss, cwnd) = (self.mss(), self.congestion.window());
-        let slow_start = cwnd < self.congestion.ssthresh();
-        let may_grow = if slow_start { cwnd / 2 < flight } else { cwnd < flight.saturating_add(mss) };
-        let ack = Ack {
-            mss,
-            delivered,
-            lost: 0,
-            flight,
-            in_flight: self.in_flight(),
-            may_grow,
-            in_recovery: false,
-            round_ended: false,
-            rtt: None,
+    /// An acknowledgement that may be believed: SND.UNA moves, SACK blocks are noted, losses found, the window moved.
+    pub fn take_acknowledgement(&mut self, segment: &Segment, env: &mut Env) {
+        let newer = segment.ack().after(self.snd.una);
+        if self.flight.sent.is_empty() && !newer {
+            return self.judge_tail_probe(segment, &Delivered::default(), env);
+        }
+        let before = Before {
+            una: self.snd.una,
+            flight: self.in_flight(),
+            unreported: self.outstanding() - self.flight.sent.sacked(),
+        };
+        let arrival = Arrival {
+            now: env.now,
             min_rtt: self.rtt.min_rtt(),
-            rate: None,
+            echoed: self.echoed(segment).map(|ecr| ecr.wrapping_sub(self.ts.offset)),
+        };
+        let mut delivered = Delivered::default();
+        if newer {
+            self.advance_una(segment.ack(), &arrival, &mut delivered, env);
+        }
+        let duplicate = self.is_duplicate_ack(segment);
+        self.take_sack_blocks(segment, before.una, &arrival, &mut delivered);
+        if !self.agreed.sack {
+            self.count_departures(duplicate, newer, &mut delivered);
+        }
+        if newer || delivered.sacked {
+            self.measure(&delivered, newer, self.echoed(segment), env.now);
+        }
+        self.counts.delivered += delivered.segments;
+        self.recover(before, &delivered, newer, &arrival, segment, env);
+        if newer {
+            self.after_advance(env);
+        }
+    }
+
+    /// The timestamp that the peer echoes.
+    fn echoed(&self, segment: &Segment) -> Option<u32> {
+        segment.header.options.timestamps.filter(|_| self.agreed.timestamps).map(|ts| ts.ecr)
+    }
+
+    fn recover(
+        &mut self,
+        before: Before,
+        delivered: &Delivered,
+        newer: bool,
+        arrival: &Arrival,
+        segment: &Segment,
+        env: &mut Env,
+    ) {
+        self.update_rack(delivered, env.now);
+        self.judge_tail_probe(segment, delivered, env);
+        if let Some((start, end)) = delivered.duplicate {
+            self.counts.duplicates += 1;
+            self.forgive_repeat(start, end);
+        }
+        let recovered = self.is_recovered();
+        match self.recovery.phase {
+            Phase::Open => {
+                // Dragged along: left behind by 2³¹ it would compare as lying ahead.
+                self.recovery.recover = if newer { self.snd.una - 1 } else { self.recovery.recover };
+            }
+            Phase::Reduced if recovered => self.end_reduction(),
+            Phase::FastRecovery => self.in_fast_recovery(recovered, newer, delivered, arrival, env),
+            Phase::Loss => self.in_loss(recovered, newer, delivered, arrival, env),
+            Phase::Reduced => {}
+        }
+        let lost = self.detect_losses(newer, env);
+        if lost > 0 {
+            self.flight.delivery.lose(lost);
+            if matches!(self.recovery.phase, Phase::Open | Phase::Reduced) {
+                self.enter_recovery(before, env);
+            }
+        }
+        self.move_window(before, delivered, newer, lost, env);
+    }
+
+    /// RFC 6582 §3.2: all that was under way when the repair began has arrived.
+    fn is_recovered(&self) -> bool {
+        self.snd.una.at_or_after(self.recovery.recover)
+    }
+
+    /// What is newly found lost, in bytes.
+    fn detect_losses(&mut self, newer: bool, env: &Env) -> u32 {
+        if self.agreed.sack && env.config.rack {
+            return self.detect_by_time(env);
+        }
+        if self.agreed.sack {
+            return self.flight.sent.mark_below_sacked(DUP_THRESH);
+        }
+        let mss = self.mss();
+        match self.recovery.phase {
+            // RFC 6582 §3.2 step 3, partial acknowledgement: the next hole begins at SND.UNA.
+            Phase::FastRecovery if newer => self.flight.sent.mark_first_lost(mss),
+            // Step 2: only if what is acknowledged goes beyond the last recovery's.
+            Phase::Open | Phase::Reduced if self.recovery.dup_acks >= DUP_THRESH => {
+                let fresh =
+                    self.recovery.phase == Phase::Reduced || self.snd.una.after(self.recovery.recover);
+                if fresh { self.flight.sent.mark_first_lost(mss) } else { 0 }
+            }
+            _ => 0,
+        }
+    }
+
+    /// RFC 5681 §2: data is outstanding, the segment carries none, and neither number nor window moves.
+    fn is_duplicate_ack(&self, segment: &Segment) -> bool {
+        segment.ack() == self.snd.una
+            && segment.len() == 0
+            && !self.flight.sent.is_empty()
+            && u32::from(segment.header.window) << self.agreed.snd_shift == self.snd.wnd
+    }
+
+    /// Without SACK each duplicate says that one segment has left the network behind a hole. No more can have left than were sent
+    /// behind it (hostile case M8: spoofed duplicates).
+    fn count_departures(&mut self, duplicate: bool, newer: bool, delivered: &mut Delivered) {
+        let mss = self.mss();
+        let recovery = &mut self.recovery;
+        if newer {
+            let gone = if recovery.phase == Phase::FastRecovery && !self.snd.una.at_or_after(recovery.recover)
+            {
+                recovery.departed.min(delivered.bytes.saturating_sub(mss))
+            } else {
+                recovery.dup_acks = 0;
+                recovery.departed
+            };
+            recovery.departed -= gone;
+            delivered.bytes = delivered.bytes.saturating_sub(gone);
+        } else if duplicate {
+            recovery.dup_acks = recovery.dup_acks.saturating_add(1);
+            let outstanding = self.snd.nxt.since(self.snd.una);
+            let most = outstanding.saturating_sub(self.flight.sent.lost()).saturating_sub(mss);
+            let departed = recovery.departed.saturating_add(mss).min(most);
+            delivered.bytes += departed.saturating_sub(recovery.departed);
+            recovery.departed = departed;
+        }
+    }
+
+    /// A loss was found: the window comes down, once for all losses of this window of data.
+    fn enter_recovery(&mut self, before: Before, env: &Env) {
+        if self.recovery.phase == Phase::Open {
+            self.reduce(Congestion::Loss, before.unreported, env);
+        }
+        self.recovery.phase = Phase::FastRecovery;
+        self.recovery.recover = self.snd.nxt;
+        self.recovery.tail_probe = TailProbe::default();
+        self.deadlines.clear(Timer::TailProbe);
+    }
+
+    /// The window comes down without a loss to repair: the peer echoed a mark, or the tail probe repaired it already.
+    pub fn enter_reduction(&mut self, why: Congestion, env: &Env) {
+        if self.recovery.phase != Phase::Open {
+            return;
+        }
+        let unreported = self.outstanding() - self.flight.sent.sacked();
+        self.reduce(why, unreported, env);
+        self.recovery.phase = Phase::Reduced;
+        self.recovery.recover = self.snd.nxt;
+    }
+
+    fn reduce(&mut self, why: Congestion, flight: u32, env: &Env) {
+        let outstanding = self.outstanding().max(flight).min(self.congestion.window());
+        let at = Reduction { mss: self.mss(), flight: outstanding, now: env.now };
+        self.congestion.on_congestion(why, &at);
+        self.recovery.episode =
+            Some(Box::new(Episode { prr: Prr::new(flight), repeats: Repeats::new(self.snd.una) }));
+    }
+
+    /// RFC 9937 §6: at the end the window is ssthresh.
+    pub fn end_reduction(&mut self) {
+        if self.recovery.episode.take().is_some() && !self.congestion.controls_recovery() {
+            let ssthresh = self.congestion.ssthresh();
+            self.congestion.set_window(ssthresh);
+        }
+        self.recovery.phase = Phase::Open;
+    }
+
+    fn in_fast_recovery(
+        &mut self,
+        recovered: bool,
+        newer: bool,
+        delivered: &Delivered,
+        arrival: &Arrival,
+        env: &mut Env,
+    ) {
+        if (newer || delivered.duplicate.is_some()) && self.was_spurious(recovered, arrival) {
+            self.undo(env);
+        } else if recovered {
+            self.end_reduction();
+        } else {
+            return;
+        }
+        self.recovery.reordering.on_recovered();
+        self.recovery.forget_duplicates();
+    }
+
+    fn in_loss(
+        &mut self,
+        recovered: bool,
+        newer: bool,
+        delivered: &Delivered,
+        arrival: &Arrival,
+        env: &mut Env,
+    ) {
+        let spurious = (newer && self.was_spurious(recovered, arrival))
+            || self.timeout_was_spurious(recovered, newer, delivered);
+        if spurious {
+            self.undo(env);
+        } else if recovered {
+            self.recovery.phase = Phase::Open;
+            self.recovery.episode = None;
+        }
+    }
+
+    /// The window after an acknowledgement: PRR's while it comes down, else the algorithm's.
+    fn move_window(&mut self, before: Before, delivered: &Delivered, newer: bool, lost: u32, env: &Env) {
+        let in_flight = self.in_flight();
+        let in_recovery = matches!(self.recovery.phase, Phase::FastRecovery | Phase::Reduced);
+        let (rate, round_ended) =
+            self.flight.delivery.deliver(delivered.bytes, delivered.newest, self.rtt.min_rtt(), env.now);
+        self.counts.note_rate(rate.as_ref());
+        let slow_start = self.congestion.window() < self.congestion.ssthresh();
+        let usage = &self.flight.usage;
+        let limited = if slow_start { self.congestion.window() / 2 < usage.most } else { usage.limited };
+        let rtt = delivered.sent_at.or(delivered.sacked_at).map(|sent_at| env.now.since(sent_at));
+        let ack = Ack {
+            mss: self.mss(),
+            delivered: delivered.bytes,
+            lost,
+            flight: before.flight,
+            in_flight,
+            may_grow: newer && limited && !in_recovery,
+            in_recovery,
+            round_ended,
+            rtt,
+            min_rtt: self.rtt.min_rtt(),
+            rate,
             now: env.now,
         };
         self.congestion.on_ack(&ack);
-    }
-
-    /// A duplicate acknowledgement came (RFC 5681 §2): a segment has left the network behind a hole.
-    pub fn on_duplicate_ack(&mut self, env: &mut Env) {
-        let mss = self.mss();
-        let outstanding = self.snd.nxt.since(self.snd.una);
-        self.recovery.dup_acks = self.recovery.dup_acks.saturating_add(1);
-        // More segments cannot have left than were sent behind the hole (hostile case M8: spoofed duplicates).
-        let most = outstanding.saturating_sub(self.sent.lost()).saturating_sub(mss);
-        self.recovery.departed = (self.recovery.departed.saturating_add(mss)).min(most);
-        // RFC 6582 §3.2 step 1: only if the data acknowledged so far includes the last recovery's.
-        let fresh = self.snd.una.at_or_after(self.recovery.recover);
-        if self.recovery.phase == Phase::Open && self.recovery.dup_acks >= DUP_THRESH && fresh {
-            self.recovery.phase = Phase::FastRecovery;
-            self.recovery.recover = self.snd.nxt;
-            self.congestion
-                .on_congestion(Congestion::Loss, &Reduction { mss, flight: outstanding, now: env.now });
-            let ssthresh = self.congestion.ssthresh();
-            self.congestion.set_window(ssthresh);
-            self.sent.mark_first_lost(mss);
+        if !in_recovery || self.congestion.controls_recovery() || delivered.bytes + lost == 0 {
+            return;
+        }
+        let step = Step {
+            delivered: delivered.bytes,
+            in_flight,
+            safe: newer && lost == 0,
+            ssthresh: self.congestion.ssthresh(),
+            mss: self.mss(),
+        };
+        if let Some(episode) = self.recovery.episode.as_deref_mut() {
+            let window = episode.prr.window(&step);
+            self.congestion.set_window(window);
         }
     }
 
-    /// The retransmission timer fired: everything under way counts as lost (RFC 6298 §5.4 to §5.6).
+    /// The retransmission timer fired: what is under way counts as lost, but for what left a moment ago (RFC 6298 §5.4 to §5.6,
+    /// RFC 8985 §6.3).
     pub fn on_retransmission_timeout(&mut self, env: &mut Env) {
-        let flight = self.snd.nxt.since(self.snd.una);
         env.counters.tcp_timeouts += 1;
+        self.counts.timeouts += 1;
+        // Repeated timeouts, and one amid a repair, are one event of congestion (RFC 5681 §3.1).
+        let amid = self.recovery.phase == Phase::FastRecovery && !self.is_recovered();
+        let first = self.retries <= 1 && !amid;
+        let flight = self.outstanding().min(self.congestion.window().max(self.mss()));
         let at = Reduction { mss: self.mss(), flight, now: env.now };
-        self.congestion.on_timeout(self.retries <= 1, &at);
+        self.congestion.on_timeout(first, &at);
+        let recent = self.flight.rack.rtt().filter(|_| self.agreed.sack && env.config.rack);
+        let before = self.flight.sent.lost();
+        self.flight.sent.mark_all_lost(recent, env.now);
+        let lost = self.flight.sent.lost().saturating_sub(before);
+        self.flight.delivery.lose(lost);
+        self.begin_timeout_episode(first, env);
         self.recovery.phase = Phase::Loss;
+        self.recovery.timed_out = true;
         self.recovery.recover = self.snd.nxt;
-        self.recovery.dup_acks = 0;
-        self.recovery.departed = 0;
-        self.sent.mark_all_lost();
+        self.recovery.tail_probe = TailProbe::default();
+        self.recovery.forget_duplicates();
+        self.deadlines.clear(Timer::TailProbe);
+        self.deadlines.clear(Timer::Reordering);
         self.rtt.backoff = self.rtt.backoff.saturating_add(1);
+        self.arm_retransmit(env);
+    }
+
+    /// The reordering timer fired: what has not arrived by now is lost (RFC 8985 §6.2 step 5).
+    pub fn on_reordering_timeout(&mut self, env: &Env) {
+        let before = Before {
+            una: self.snd.una,
+            flight: self.in_flight(),
+            unreported: self.outstanding() - self.flight.sent.sacked(),
+        };
+        let lost = self.detect_by_time(env);
+        if lost == 0 {
+            return;
+        }
+        self.flight.delivery.lose(lost);
+        if matches!(self.recovery.phase, Phase::Open | Phase::Reduced) {
+            self.enter_recovery(before, env);
+        }
+        self.move_window(before, &Delivered::default(), false, lost, env);
         self.arm_retransmit(env);
     }
 
     /// Starts or restarts the retransmission timer while something is under way (RFC 6298 §5.1 to §5.3).
     pub fn arm_retransmit(&mut self, env: &Env) {
-        if self.sent.is_empty() && self.state.is_synchronized() {
+        if self.flight.sent.is_empty() && self.state.is_synchronized() {
             self.deadlines.clear(Timer::Retransmit);
         } else {
             let wait = self.within_user_timeout(self.rtt.rto(env.config), env.now);
             self.deadlines.set(Timer::Retransmit, env.now + wait);
         }
-    }
-
-    /// Measures the round trip of what is acknowledged now: by the time it was sent, if all of it was sent once (Karn's rule).
-    /// Otherwise by the echoed timestamp, unless that is older than the retransmission: then it echoes the original, whose
-    /// acknowledgement was lost, and says how long the timeout was and not the round trip (RFC 7323 §4.1). A measurement ends
-    /// the back-off (RFC 6298 §5.7).
-    pub fn measure(&mut self, acked: Acked, echoed: Option<u32>, now: Instant) {
-        let rtt = match (acked.retransmitted_at, acked.sent_at) {
-            (None, Some(sent_at)) => now.since(sent_at),
-            (Some(again), _) => {
-                let Some(ecr) = echoed.filter(|_| self.agreed.timestamps) else { return };
-                let elapsed = u64::from(self.ts_now(now).wrapping_sub(ecr));
-                if elapsed > now.as_millis().saturating_sub(again.as_millis()) {
-                    return;
-                }
-                std::time::Duration::from_millis(elapsed.max(1))
-            }
-            (None, None) => return,
-        };
-        self.rtt.sample(rtt);
-        self.rtt.backoff = 0;
     }
 }

@@ -1,8 +1,10 @@
 //! Round-trip time and retransmission timeout (RFC 6298), with the floor under the variance term instead of the whole.
 
-use crate::base::time::Duration;
+use crate::base::time::{Duration, Instant};
 
 use super::config::TcpConfig;
+use super::delivered::Delivered;
+use super::tcb::Tcb;
 
 /// The estimator of RFC 6298 §2. Times are kept in nanoseconds, the shortest in
 /// microseconds; zero means "not measured".
@@ -61,6 +63,30 @@ impl RttEstimator {
     /// The shortest round trip seen.
     pub fn min_rtt(&self) -> Option<Duration> {
         (self.min_rtt > 0).then(|| Duration::from_micros(self.min_rtt.into()))
+    }
+}
+
+impl Tcb {
+    /// Measures the round trip of what is acknowledged now: by the time it was sent, if all of it was sent once (Karn's rule).
+    /// Otherwise by the echoed timestamp, unless that is older than the retransmission: then it echoes the original, whose
+    /// acknowledgement was lost, and says how long the timeout was and not the round trip (RFC 7323 §4.1). What only SACK reports
+    /// measures, too, if `newer` data is not acknowledged. A measurement ends the back-off (RFC 6298 §5.7).
+    pub fn measure(&mut self, delivered: &Delivered, newer: bool, echoed: Option<u32>, now: Instant) {
+        let sent_at = if newer { delivered.sent_at } else { delivered.sacked_at };
+        let rtt = match (delivered.retransmitted_at, sent_at) {
+            (None, Some(sent_at)) => now.since(sent_at),
+            (Some(again), _) => {
+                let Some(ecr) = echoed.filter(|_| self.agreed.timestamps) else { return };
+                let elapsed = u64::from(self.ts_now(now).wrapping_sub(ecr));
+                if elapsed > now.as_millis().saturating_sub(again.as_millis()) {
+                    return;
+                }
+                Duration::from_millis(elapsed.max(1))
+            }
+            (None, None) => return,
+        };
+        self.rtt.sample(rtt);
+        self.rtt.backoff = 0;
     }
 }
 

@@ -1,10 +1,28 @@
-//! What is under way: one record per transmission, super-segments included, from SND.UNA to SND.NXT in order. Loss detection
-//! marks records lost; output sends lost ones again, splitting a record where less than all of it may go.
+//! What is under way: one record per transmission, super-segments included, from SND.UNA to SND.NXT in order; the scoreboard of
+//! RFC 6675. SACK and loss detection mark records, splitting them where less than all of one is meant; output sends lost ones again.
+//!
+//! The work an acknowledgement makes is bounded by what it newly tells: SACK blocks repeat themselves, so the ranges known are kept
+//! merged; and RACK looks at transmissions in the order of their time, through a log that each of them passes once.
 
 use std::collections::VecDeque;
 
-use crate::base::time::Instant;
+use crate::base::ranges::RangeSet;
+use crate::base::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
+
+use super::delivered::{Arrival, Delivered};
+use super::rate::Departure;
+
+/// What is known of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It is under way.
+    Outstanding,
+    /// SACK says that it arrived.
+    Sacked,
+    /// It counts as lost and waits to be sent again.
+    Lost,
+}
 
 /// One transmission: a range of sequence numbers that left in one frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,19 +33,34 @@ pub struct Record {
     pub end: SeqNum,
     /// When it was sent the last time.
     pub sent_at: Instant,
+    /// How far delivery was then.
+    pub departure: Departure,
     /// It was sent more than once: no round trip can be measured on it (Karn's rule).
     pub retransmitted: bool,
-    /// It counts as lost and waits to be sent again.
-    pub lost: bool,
+    /// What is known of it.
+    pub mark: Mark,
     /// Sequence numbers of the largest segment in it: the MSS it was cut to, or all of it.
     pub segment: u16,
+    /// The number of its last transmission.
+    number: u32,
+}
+
+/// A transmission in the order of time. It is stale once its records were delivered, marked, or sent again.
+#[derive(Clone, Copy, Debug)]
+struct Logged {
+    start: SeqNum,
+    end: SeqNum,
+    sent_at: Instant,
+    number: u32,
 }
 
 /// Segments under way, by what is known of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Flight {
+pub struct Census {
     /// All of them.
     pub all: u32,
+    /// Those that SACK reported.
+    pub sacked: u32,
     /// Those that count as lost.
     pub lost: u32,
     /// Those that were sent again since.
@@ -45,46 +78,79 @@ impl Record {
     }
 }
 
-/// What an acknowledgement took away.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Acked {
-    /// Sequence numbers newly acknowledged.
-    pub len: u32,
-    /// Segments newly acknowledged.
-    pub segments: u32,
-    /// When the youngest record among them that was sent once was sent.
-    pub sent_at: Option<Instant>,
-    /// When the first record among them that was sent more than once was sent the last time.
-    pub retransmitted_at: Option<Instant>,
-    /// The largest segment of that youngest record.
-    pub segment: u16,
-}
-
 /// The records in order of sequence numbers, without gaps.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SentQueue {
     records: VecDeque<Record>,
+    log: VecDeque<Logged>,
+    /// Transmissions so far, modulo 2³².
+    transmissions: u32,
+    /// What SACK reported, as positions counted from `origin`.
+    sacked: RangeSet,
+    sacked_bytes: u32,
+    sacked_segments: u32,
+    /// Past the highest number that SACK reported or an acknowledgement covered (RACK.fack).
+    highest: Option<SeqNum>,
     lost: u32,
+    /// No record before it is lost.
+    first_lost: SeqNum,
+    /// Sequence numbers sent again that are under way.
+    retransmitted: u32,
+    /// A sequence number and its position.
+    origin: (SeqNum, u64),
 }
 
 impl SentQueue {
+    /// Nothing under way.
+    pub const fn new() -> Self {
+        SentQueue {
+            records: VecDeque::new(),
+            log: VecDeque::new(),
+            transmissions: 0,
+            sacked: RangeSet::new(),
+            sacked_bytes: 0,
+            sacked_segments: 0,
+            highest: None,
+            lost: 0,
+            first_lost: SeqNum(0),
+            retransmitted: 0,
+            origin: (SeqNum(0), 0),
+        }
+    }
+
     /// Notes a new transmission at the end, in segments of `mss`.
-    pub fn push(&mut self, start: SeqNum, end: SeqNum, mss: u32, now: Instant) {
-        let segment = largest(end.since(start), mss);
+    pub fn push(&mut self, start: SeqNum, end: SeqNum, mss: u32, departure: Departure, now: Instant) {
+        if self.records.is_empty() {
+            self.origin.0 = start;
+            self.first_lost = start;
+        }
+        let number = self.log(start, end, now);
         self.records.push_back(Record {
             start,
             end,
             sent_at: now,
+            departure,
             retransmitted: false,
-            lost: false,
-            segment,
+            mark: Mark::Outstanding,
+            segment: largest(end.since(start), mss),
+            number,
         });
+    }
+
+    fn log(&mut self, start: SeqNum, end: SeqNum, sent_at: Instant) -> u32 {
+        self.transmissions = self.transmissions.wrapping_add(1);
+        self.log.push_back(Logged { start, end, sent_at, number: self.transmissions });
+        self.transmissions
     }
 
     /// The record that `seq` is in.
     pub fn find(&self, seq: SeqNum) -> Option<&Record> {
-        let index = self.records.partition_point(|record| record.end.at_or_before(seq));
-        self.records.get(index).filter(|record| record.start.at_or_before(seq))
+        self.records.get(self.index_of(seq)).filter(|record| record.start.at_or_before(seq))
+    }
+
+    /// The first record that ends behind `seq`.
+    fn index_of(&self, seq: SeqNum) -> usize {
+        self.records.partition_point(|record| record.end.at_or_before(seq))
     }
 
     /// True if nothing is under way.
@@ -92,85 +158,280 @@ impl SentQueue {
         self.records.is_empty()
     }
 
+    /// The first record: what SND.UNA is in.
+    pub fn first(&self) -> Option<&Record> {
+        self.records.front()
+    }
+
+    /// The last record.
+    pub fn last(&self) -> Option<&Record> {
+        self.records.back()
+    }
+
     /// Sequence numbers that count as lost and are not sent again yet.
     pub fn lost(&self) -> u32 {
         self.lost
     }
 
+    /// Sequence numbers that SACK reported.
+    pub fn sacked(&self) -> u32 {
+        self.sacked_bytes
+    }
+
+    /// Segments that SACK reported.
+    pub fn sacked_segments(&self) -> u32 {
+        self.sacked_segments
+    }
+
+    /// Sequence numbers sent again that are under way.
+    #[cfg(test)]
+    fn retransmitted(&self) -> u32 {
+        self.retransmitted
+    }
+
     /// Counts what is under way in segments.
-    pub fn count(&self, fin: Option<SeqNum>) -> Flight {
-        let mut flight = Flight::default();
+    pub fn census(&self, fin: Option<SeqNum>) -> Census {
+        let mut census = Census::default();
         for record in &self.records {
             let segments = record.segments(fin);
-            flight.all += segments;
-            flight.lost += if record.lost { segments } else { 0 };
-            flight.retransmitted += if record.retransmitted && !record.lost { segments } else { 0 };
+            census.all += segments;
+            match record.mark {
+                Mark::Sacked => census.sacked += segments,
+                Mark::Lost => census.lost += segments,
+                Mark::Outstanding if record.retransmitted => census.retransmitted += segments,
+                Mark::Outstanding => {}
+            }
         }
-        flight
+        census
     }
 
     /// Takes away everything before `una`; a FIN at `fin` rides on the last segment.
-    pub fn acknowledge(&mut self, una: SeqNum, fin: Option<SeqNum>) -> Acked {
-        let mut acked = Acked::default();
-        while let Some(record) = self.records.front_mut() {
+    pub fn acknowledge(
+        &mut self,
+        una: SeqNum,
+        fin: Option<SeqNum>,
+        arrival: &Arrival,
+        delivered: &mut Delivered,
+    ) {
+        while let Some(&record) = self.records.front() {
             if !record.start.before(una) {
                 break;
             }
             let end = if record.end.at_or_before(una) { record.end } else { una };
-            let len = end.since(record.start);
-            acked.len += len;
-            acked.segments += segments(record.start, end, record.segment.into(), fin);
-            if record.lost {
-                self.lost -= len;
+            let part = Record { end, ..record };
+            self.forget(&part);
+            if record.mark != Mark::Sacked {
+                delivered.segments += part.segments(fin);
+                delivered.note(&part, end, true, arrival);
+                self.note_order(&part, delivered);
             }
-            if record.retransmitted {
-                acked.retransmitted_at.get_or_insert(record.sent_at);
-            } else {
-                acked.sent_at = Some(record.sent_at);
-                acked.segment = record.segment;
-            }
-            record.start = end;
-            if record.len() > 0 {
+            if end != record.end {
+                self.records[0].start = end;
                 break;
             }
             self.records.pop_front();
         }
-        if self.records.is_empty() {
-            self.records = VecDeque::new();
+        let position = self.position(una);
+        self.origin = (una, position);
+        self.sacked.remove_below(position);
+        self.first_lost = self.first_lost.latest(una);
+        while self.log.front().is_some_and(|logged| logged.end.at_or_before(una)) {
+            self.log.pop_front();
         }
-        acked
+    }
+
+    /// Takes a record, or a part of one, out of the sums.
+    fn forget(&mut self, part: &Record) {
+        match part.mark {
+            Mark::Sacked => {
+                self.sacked_bytes -= part.len();
+                // Parts of a segment count as segments, too: the sum is right at the end of them all.
+                self.sacked_segments = match self.sacked_bytes {
+                    0 => 0,
+                    _ => self.sacked_segments.saturating_sub(part.segments(None)),
+                };
+            }
+            Mark::Lost => self.lost -= part.len(),
+            Mark::Outstanding if part.retransmitted => self.retransmitted -= part.len(),
+            Mark::Outstanding => {}
+        }
+    }
+
+    /// RFC 8985 §6.2 step 3: what was sent once, and before what has arrived already, shows that the path reorders.
+    fn note_order(&mut self, part: &Record, delivered: &mut Delivered) {
+        match self.highest {
+            Some(highest) if part.end.before(highest) => delivered.reordered |= !part.retransmitted,
+            _ => self.highest = Some(part.end),
+        }
+    }
+
+    /// SACK reports `start..end`, all of it under way: marks what is new.
+    pub fn sack(&mut self, start: SeqNum, end: SeqNum, arrival: &Arrival, delivered: &mut Delivered) {
+        let range = self.position(start)..self.position(end);
+        let gaps: smallvec::SmallVec<[_; 4]> = self.sacked.gaps(range.clone()).collect();
+        for gap in gaps {
+            let (from, to) = (self.seq(gap.start), self.seq(gap.end));
+            let mut index = self.cut(from);
+            self.cut(to);
+            while let Some(&record) = self.records.get(index).filter(|record| record.start.before(to)) {
+                self.forget(&record);
+                self.records[index].mark = Mark::Sacked;
+                self.sacked_bytes += record.len();
+                self.sacked_segments += record.segments(None);
+                delivered.segments += record.segments(None);
+                delivered.sacked = true;
+                delivered.note(&record, record.end, false, arrival);
+                self.note_order(&record, delivered);
+                index += 1;
+            }
+        }
+        self.sacked.insert(range);
+    }
+
+    fn position(&self, seq: SeqNum) -> u64 {
+        self.origin.1 + u64::from(seq.since(self.origin.0))
+    }
+
+    fn seq(&self, position: u64) -> SeqNum {
+        self.origin.0 + (position - self.origin.1) as u32
+    }
+
+    /// Cuts the record that `seq` is inside of in two there; the index of the record that begins at `seq`.
+    fn cut(&mut self, seq: SeqNum) -> usize {
+        let index = self.index_of(seq);
+        let Some(record) = self.records.get(index).filter(|record| record.start.before(seq)) else {
+            return index;
+        };
+        let len = seq.since(record.start);
+        self.split(index, len);
+        index + 1
+    }
+
+    /// RFC 8985 §6.2 step 5: marks what was sent before `newest` (time and end) and not delivered within `window` (RACK.rtt and the
+    /// reordering window). The bytes marked, and how long until the next of them is due.
+    pub fn mark_overtaken(
+        &mut self,
+        newest: (Instant, SeqNum),
+        window: Duration,
+        now: Instant,
+    ) -> (u32, Option<Duration>) {
+        let before = self.lost;
+        while let Some(&Logged { start, end, sent_at, number }) = self.log.front() {
+            if sent_at > newest.0 {
+                break;
+            }
+            let due = now.since(sent_at) >= window;
+            let mut under_way = false;
+            let mut index = self.index_of(start.latest(self.origin.0));
+            while let Some(record) = self.records.get(index).filter(|record| record.start.before(end)) {
+                if record.number == number && record.mark == Mark::Outstanding {
+                    let overtaken = sent_at < newest.0 || record.end.before(newest.1);
+                    match (overtaken, due) {
+                        (true, true) => self.mark_lost(index),
+                        (true, false) => {
+                            return (self.lost - before, Some(window - now.since(sent_at)));
+                        }
+                        (false, _) => under_way = true,
+                    }
+                }
+                index += 1;
+            }
+            if under_way {
+                break;
+            }
+            self.log.pop_front();
+        }
+        (self.lost - before, None)
+    }
+
+    fn mark_lost(&mut self, index: usize) {
+        let record = &mut self.records[index];
+        debug_assert_eq!(record.mark, Mark::Outstanding);
+        record.mark = Mark::Lost;
+        let (start, len, again) = (record.start, record.len(), record.retransmitted);
+        self.retransmitted -= if again { len } else { 0 };
+        self.lost += len;
+        if start.before(self.first_lost) {
+            self.first_lost = start;
+        }
+    }
+
+    /// RFC 6675 §4, IsLost, in segments: what has at least `threshold` of them reported above it, sent once.
+    pub fn mark_below_sacked(&mut self, threshold: u32) -> u32 {
+        let before = self.lost;
+        let mut above = self.sacked_segments;
+        let mut index = 0;
+        while above >= threshold && index < self.records.len() {
+            let record = self.records[index];
+            match record.mark {
+                Mark::Sacked => above = above.saturating_sub(record.segments(None)),
+                Mark::Outstanding if !record.retransmitted => self.mark_lost(index),
+                _ => {}
+            }
+            index += 1;
+        }
+        self.lost - before
     }
 
     /// Marks the first `len` sequence numbers lost, unless they are already or were sent again: then only a timeout tells.
-    pub fn mark_first_lost(&mut self, len: u32) {
+    pub fn mark_first_lost(&mut self, len: u32) -> u32 {
         self.split(0, len);
-        if let Some(record) = self.records.front_mut()
-            && !record.lost
-            && !record.retransmitted
-        {
-            record.lost = true;
-            self.lost += record.len();
+        match self.records.front() {
+            Some(record) if record.mark == Mark::Outstanding && !record.retransmitted => {
+                let len = record.len();
+                self.mark_lost(0);
+                len
+            }
+            _ => 0,
         }
     }
 
-    /// Marks everything lost: what a retransmission timeout means (RFC 6298 §5.4, RFC 5681 §3.1).
-    pub fn mark_all_lost(&mut self) {
-        self.lost = 0;
-        for record in &mut self.records {
-            record.lost = true;
-            self.lost += record.len();
+    /// A retransmission timeout (RFC 6298 §5.4, RFC 5681 §3.1): marks everything lost but what was reported, and, behind the first
+    /// record, what was sent less than `recent` ago: it may still arrive (RFC 8985 §6.3). If the first was reported, the peer has
+    /// dropped what it had (RFC 2018 §8), and no report counts.
+    pub fn mark_all_lost(&mut self, recent: Option<Duration>, now: Instant) {
+        if self.records.front().is_some_and(|record| record.mark == Mark::Sacked) {
+            self.forget_sacked();
         }
+        for index in 0..self.records.len() {
+            let record = &self.records[index];
+            let may_arrive = index > 0 && recent.is_some_and(|recent| now.since(record.sent_at) < recent);
+            if record.mark == Mark::Outstanding && !may_arrive {
+                self.mark_lost(index);
+            }
+        }
+    }
+
+    fn forget_sacked(&mut self) {
+        for record in self.records.iter_mut().filter(|record| record.mark == Mark::Sacked) {
+            record.mark = Mark::Outstanding;
+            self.retransmitted += if record.retransmitted { record.end.since(record.start) } else { 0 };
+        }
+        self.sacked = RangeSet::new();
+        (self.sacked_bytes, self.sacked_segments) = (0, 0);
+    }
+
+    /// Nothing was lost after all: what counts as lost is under way.
+    pub fn unmark_lost(&mut self) {
+        for record in self.records.iter_mut().filter(|record| record.mark == Mark::Lost) {
+            record.mark = Mark::Outstanding;
+            self.retransmitted += if record.retransmitted { record.end.since(record.start) } else { 0 };
+        }
+        self.lost = 0;
     }
 
     /// Marks lost what left in segments larger than `mss`; true if there was any. What is contiguous becomes one range, which is
     /// cut anew without remainders in between (SHLD-28).
     pub fn mark_larger(&mut self, mss: u16) -> bool {
         let mut any = false;
-        for record in self.records.iter_mut().filter(|record| record.segment > mss) {
+        for index in 0..self.records.len() {
+            let record = &self.records[index];
+            if record.segment <= mss || record.mark == Mark::Sacked {
+                continue;
+            }
             any = true;
-            if !record.lost {
-                record.lost = true;
-                self.lost += record.len();
+            if record.mark == Mark::Outstanding {
+                self.mark_lost(index);
             }
         }
         if any {
@@ -180,10 +441,11 @@ impl SentQueue {
     }
 
     fn merge_lost(&mut self, mss: u16) {
+        let is_large = |record: &Record| record.mark == Mark::Lost && record.segment > mss;
         let mut merged: VecDeque<Record> = VecDeque::new();
         for record in self.records.drain(..) {
-            match merged.back_mut().filter(|last| last.lost && last.segment > mss) {
-                Some(last) if record.lost => {
+            match merged.back_mut().filter(|last| is_large(last)) {
+                Some(last) if record.mark == Mark::Lost => {
                     last.end = record.end;
                     last.segment = last.segment.max(record.segment);
                     last.retransmitted |= record.retransmitted;
@@ -195,26 +457,65 @@ impl SentQueue {
         self.records = merged;
     }
 
-    /// Where the first lost range begins.
-    pub fn first_lost(&self) -> Option<SeqNum> {
-        self.records.iter().find(|record| record.lost).map(|record| record.start)
+    /// The first lost record.
+    pub fn first_lost(&self) -> Option<&Record> {
+        if self.lost == 0 {
+            return None;
+        }
+        self.records.range(self.index_of(self.first_lost)..).find(|record| record.mark == Mark::Lost)
     }
 
     /// Takes the first lost range, at most `max` sequence numbers of it, notes that it is sent again now in segments of `mss`,
     /// and returns it.
-    pub fn retransmit(&mut self, max: u32, mss: u32, now: Instant) -> Option<(SeqNum, SeqNum)> {
-        if self.lost == 0 {
-            return None;
-        }
-        let index = self.records.iter().position(|record| record.lost)?;
+    pub fn retransmit(
+        &mut self,
+        max: u32,
+        mss: u32,
+        departure: Departure,
+        now: Instant,
+    ) -> Option<(SeqNum, SeqNum)> {
+        let start = self.first_lost()?.start;
+        let index = self.index_of(start);
         self.split(index, max);
+        self.lost -= self.records[index].len();
+        self.send_again(index, mss, departure, now);
+        self.first_lost = self.records[index].end;
+        Some((start, self.first_lost))
+    }
+
+    /// Takes the last `len` sequence numbers and notes that they are sent again now: a tail loss probe (RFC 8985 §7.3).
+    pub fn retransmit_last(
+        &mut self,
+        len: u32,
+        departure: Departure,
+        now: Instant,
+    ) -> Option<(SeqNum, SeqNum)> {
+        let last = self.records.back()?;
+        let from = if last.len() > len { last.end - len } else { last.start };
+        let index = self.cut(from);
+        let record = self.records.get(index)?;
+        let (start, end, mss) = (record.start, record.end, record.segment);
+        match record.mark {
+            Mark::Lost => self.lost -= record.len(),
+            Mark::Outstanding if record.retransmitted => self.retransmitted -= record.len(),
+            Mark::Outstanding => {}
+            Mark::Sacked => return None,
+        }
+        self.send_again(index, mss.into(), departure, now);
+        Some((start, end))
+    }
+
+    fn send_again(&mut self, index: usize, mss: u32, departure: Departure, now: Instant) {
+        let (start, end) = (self.records[index].start, self.records[index].end);
+        let number = self.log(start, end, now);
         let record = &mut self.records[index];
-        record.lost = false;
+        record.mark = Mark::Outstanding;
         record.retransmitted = true;
         record.sent_at = now;
+        record.departure = departure;
         record.segment = largest(record.len(), mss);
-        self.lost -= record.len();
-        Some((record.start, record.end))
+        record.number = number;
+        self.retransmitted += end.since(start);
     }
 
     /// Cuts the record at `index` in two, the first of `len` sequence numbers, if it is longer than that.
@@ -227,11 +528,6 @@ impl SentQueue {
         record.end = record.start + len;
         tail.start = record.end;
         self.records.insert(index + 1, tail);
-    }
-
-    /// Forgets everything.
-    pub fn clear(&mut self) {
-        *self = SentQueue::default();
     }
 }
 
@@ -246,79 +542,5 @@ pub fn segments(start: SeqNum, end: SeqNum, mss: u32, fin: Option<SeqNum>) -> u3
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const T: fn(u64) -> Instant = Instant::from_millis;
-
-    fn queue(lens: &[u32]) -> SentQueue {
-        let mut queue = SentQueue::default();
-        let mut seq = SeqNum(u32::MAX - 5);
-        for (i, &len) in lens.iter().enumerate() {
-            queue.push(seq, seq + len, 1_000, T(i as u64));
-            seq += len;
-        }
-        queue
-    }
-
-    const START: SeqNum = SeqNum(u32::MAX - 5);
-
-    #[test]
-    fn acknowledging_cuts_records_and_reports_the_youngest_sent_once() {
-        let mut queue = queue(&[10, 10, 10]);
-        assert_eq!(
-            queue.acknowledge(START + 15, None),
-            Acked { len: 15, sent_at: Some(T(1)), retransmitted_at: None, segment: 10, segments: 2 }
-        );
-        assert_eq!(queue.acknowledge(START + 15, None), Acked::default());
-        assert_eq!(
-            queue.acknowledge(START + 30, None),
-            Acked { len: 15, sent_at: Some(T(2)), retransmitted_at: None, segment: 10, segments: 2 }
-        );
-        assert!(queue.is_empty());
-    }
-
-    /// RFC 6298 §3 (Karn's rule, MUST-18): a retransmitted range yields no send time.
-    #[test]
-    fn a_retransmitted_range_gives_no_round_trip_sample() {
-        let mut queue = queue(&[10, 10]);
-        queue.mark_first_lost(10);
-        assert_eq!(queue.retransmit(100, 1_000, T(9)), Some((START, START + 10)));
-        assert_eq!(
-            queue.acknowledge(START + 10, None),
-            Acked { len: 10, sent_at: None, retransmitted_at: Some(T(9)), segment: 0, segments: 1 }
-        );
-        assert_eq!(
-            queue.acknowledge(START + 20, None),
-            Acked { len: 10, sent_at: Some(T(1)), retransmitted_at: None, segment: 10, segments: 1 }
-        );
-    }
-
-    /// SHLD-28: segments that were too big are cut anew as one text; what fits stays as it is.
-    #[test]
-    fn what_was_too_big_is_cut_anew_as_one_range() {
-        let mut queue = queue(&[5, 10, 10, 5]);
-        assert!(queue.mark_larger(8));
-        assert_eq!(queue.lost(), 20);
-        for (from, to) in [(5, 13), (13, 21), (21, 25)] {
-            assert_eq!(queue.retransmit(8, 8, T(5)), Some((START + from, START + to)));
-        }
-        assert_eq!(queue.retransmit(8, 8, T(5)), None);
-        assert!(!queue.mark_larger(8));
-        assert_eq!(queue.acknowledge(START + 30, None).len, 30);
-    }
-
-    #[test]
-    fn lost_ranges_are_sent_again_in_order_and_in_pieces() {
-        let mut queue = queue(&[10, 10]);
-        queue.mark_all_lost();
-        assert_eq!(queue.lost(), 20);
-        assert_eq!(queue.retransmit(6, 1_000, T(5)), Some((START, START + 6)));
-        assert_eq!(queue.lost(), 14);
-        assert_eq!(queue.retransmit(6, 1_000, T(5)), Some((START + 6, START + 10)));
-        assert_eq!(queue.acknowledge(START + 12, None).len, 12);
-        assert_eq!(queue.lost(), 8);
-        assert_eq!(queue.retransmit(100, 1_000, T(5)), Some((START + 12, START + 20)));
-        assert_eq!(queue.retransmit(100, 1_000, T(5)), None);
-    }
-}
+#[path = "sent_tests.rs"]
+mod tests;

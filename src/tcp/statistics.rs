@@ -6,6 +6,7 @@
 use crate::base::socket::SocketError;
 use crate::base::time::{Duration, Instant};
 
+use super::congestion::RateSample;
 use super::recovery::Phase;
 use super::state::State;
 use super::tcb::Tcb;
@@ -31,6 +32,13 @@ pub struct Counts {
     pub retransmitted: u32,
     /// Segments of ours that arrived, the SYN included.
     pub delivered: u32,
+    /// Segments that arrived twice, by D-SACK (RFC 2883).
+    pub duplicates: u32,
+    /// Retransmission timeouts.
+    pub timeouts: u32,
+    /// The last sample of the delivery rate, in bytes per second, and whether the application limited it.
+    rate: u64,
+    rate_app_limited: bool,
     data_sent: u32,
     data_received: u32,
     since: u32,
@@ -54,6 +62,19 @@ impl Counts {
     /// Data was received.
     pub fn received_data(&mut self, now: Instant) {
         self.data_received = millis(now);
+    }
+
+    /// How long ago data was sent last.
+    pub fn since_data_sent(&self, now: Instant) -> Duration {
+        Duration::from_millis(millis(now).wrapping_sub(self.data_sent).into())
+    }
+
+    /// A sample of the delivery rate: kept, unless only the application's slowness makes it smaller than the last.
+    pub fn note_rate(&mut self, sample: Option<&RateSample>) {
+        let Some(sample) = sample else { return };
+        if !sample.app_limited || sample.rate() >= self.rate {
+            (self.rate, self.rate_app_limited) = (sample.rate(), sample.app_limited);
+        }
     }
 
     /// From now on sending waits for `waits`.
@@ -127,7 +148,7 @@ pub struct Statistics {
     pub advertised_mss: u32,
     /// Segments sent and not acknowledged, the SYN included.
     pub unacknowledged: u32,
-    /// Of these, those that SACK says have arrived. Always 0: SACK is not used for recovery yet.
+    /// Of these, those that SACK says have arrived.
     pub sacked: u32,
     /// Of these, those that count as lost and were not sent again yet.
     pub lost: u32,
@@ -149,7 +170,7 @@ pub struct Statistics {
     pub congestion_window: u32,
     /// Segments by which reordering is tolerated before it counts as loss.
     pub reordering: u32,
-    /// Times that reordering was seen. Always 0: it is not looked for yet.
+    /// Times that reordering was seen.
     pub reordering_seen: u32,
     /// Time since data was sent last.
     pub since_data_sent: Duration,
@@ -257,7 +278,7 @@ impl Tcb {
     fn statistics(&self, config: &TcpConfig, now: Instant) -> Statistics {
         let mss = self.mss();
         let opening = matches!(self.state, State::SynSent | State::SynReceived);
-        let flight = self.sent.count(self.snd.fin);
+        let flight = self.flight.sent.census(self.snd.fin);
         let since = |then: u32| Duration::from_millis(millis(now).wrapping_sub(then).into());
         let (busy, window_limited) = self.counts.times(now);
         let millis = |count: u32| Duration::from_millis(count.into());
@@ -277,7 +298,7 @@ impl Tcb {
             receive_mss: self.ack.segment().into(),
             advertised_mss: self.agreed.advertised_mss.into(),
             unacknowledged: if opening { 1 } else { flight.all },
-            sacked: 0,
+            sacked: flight.sacked,
             lost: flight.lost,
             retransmitting: flight.retransmitted,
             retransmitted: self.counts.retransmitted,
@@ -288,7 +309,7 @@ impl Tcb {
             slow_start_threshold: if ssthresh == u32::MAX { ssthresh } else { ssthresh / mss },
             congestion_window: self.congestion.window() / mss,
             reordering: super::recovery::DUP_THRESH,
-            reordering_seen: 0,
+            reordering_seen: self.recovery.reordering.seen.into(),
             since_data_sent: since(self.counts.data_sent),
             since_data_received: since(self.counts.data_received),
             since_ack_received: now.since(self.heard_at),
@@ -305,8 +326,11 @@ impl Tcb {
 
     fn recovery_state(&self) -> RecoveryState {
         match self.recovery.phase {
-            Phase::Open if self.recovery.dup_acks() > 0 => RecoveryState::Disorder,
+            Phase::Open if self.recovery.dup_acks() > 0 || self.flight.sent.sacked() > 0 => {
+                RecoveryState::Disorder
+            }
             Phase::Open => RecoveryState::Open,
+            Phase::Reduced => RecoveryState::Reduced,
             Phase::FastRecovery => RecoveryState::Recovery,
             Phase::Loss => RecoveryState::Loss,
         }

@@ -14,6 +14,7 @@ use super::ack::AckState;
 use super::close::Lingering;
 use super::config::TcpConfig;
 use super::congestion::Controller;
+use super::flight::Resting;
 use super::giving_up::NEVER;
 use super::mtu::PathState;
 use super::options::SocketOptions;
@@ -23,7 +24,6 @@ use super::recovery::Recovery;
 use super::rtt::RttEstimator;
 use super::segment::{FourTuple, fixed_headers};
 use super::send::SendQueue;
-use super::sent::SentQueue;
 use super::state::State;
 use super::statistics::Counts;
 use super::timers::Deadlines;
@@ -202,8 +202,8 @@ pub struct Tcb {
     pub deadlines: Deadlines,
     /// Bytes from SND.UNA on.
     pub send_queue: SendQueue,
-    /// Transmissions under way.
-    pub sent: SentQueue,
+    /// What is under way; absent while nothing is.
+    pub flight: Resting,
     /// Bytes to be read.
     pub receive_queue: ReceiveQueue,
     /// Out-of-order segments; absent while there are none.
@@ -269,7 +269,7 @@ impl Tcb {
             counts: Counts::new(env.now),
             deadlines: Deadlines::default(),
             send_queue: SendQueue::default(),
-            sent: SentQueue::default(),
+            flight: Resting::default(),
             receive_queue: ReceiveQueue::default(),
             reassembly: None,
         }
@@ -384,7 +384,7 @@ impl Tcb {
             self.error = error;
         }
         self.send_queue.clear();
-        self.sent.clear();
+        self.flight.rest();
         self.reassembly = None;
         self.deadlines = Deadlines::default();
         self.syn_due = false;

@@ -5,6 +5,12 @@ use crate::base::time::Instant;
 /// What a connection waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Timer {
+    /// The tail loss probe (RFC 8985 §7). Before the next: due at the same time it takes its place.
+    TailProbe,
+    /// What may only have been overtaken is lost by then (RFC 8985 §6.2 step 5).
+    Reordering,
+    /// The next transmission may leave, where the algorithm paces.
+    Pace,
     /// Retransmission (RFC 6298), of SYN and SYN-ACK too.
     Retransmit,
     /// Zero-window probe, and the override of the sender's silly-window avoidance (RFC 9293 §3.8.6).
@@ -17,8 +23,16 @@ pub enum Timer {
     KeepAlive,
 }
 
-const TIMERS: [Timer; 5] =
-    [Timer::Retransmit, Timer::Probe, Timer::DelayedAck, Timer::Orphan, Timer::KeepAlive];
+const TIMERS: [Timer; 8] = [
+    Timer::TailProbe,
+    Timer::Reordering,
+    Timer::Pace,
+    Timer::Retransmit,
+    Timer::Probe,
+    Timer::DelayedAck,
+    Timer::Orphan,
+    Timer::KeepAlive,
+];
 const UNARMED: Instant = Instant::from_nanos(u64::MAX);
 
 /// When each timer is due.

@@ -1,0 +1,94 @@
+//! What one acknowledgement delivered: gathered over its cumulative part and its SACK blocks, read by round-trip measurement, RACK
+//! (RFC 8985 §6.2), undo (RFC 5682, RFC 4015), congestion control and path MTU.
+
+use crate::base::time::{Duration, Instant};
+use crate::wire::seq::SeqNum;
+
+use super::rate::Departure;
+use super::sent::Record;
+
+/// What an acknowledgement took away or reported as arrived.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Sequence numbers newly delivered, by acknowledgement or by SACK.
+    pub bytes: u32,
+    /// Segments newly acknowledged or reported.
+    pub segments: u32,
+    /// When the youngest record acknowledged now that was sent once was sent.
+    pub sent_at: Option<Instant>,
+    /// The same of records that only SACK reports.
+    pub sacked_at: Option<Instant>,
+    /// When the first record acknowledged now that was sent more than once was sent the last time.
+    pub retransmitted_at: Option<Instant>,
+    /// The largest segment of the youngest record acknowledged.
+    pub segment: u16,
+    /// The record sent last among all of them, as far as it cannot be mistaken for its original.
+    pub newest: Option<Newest>,
+    /// The highest end of what was sent once and delivered now.
+    pub original: Option<SeqNum>,
+    /// Something sent before what SACK had reported was delivered late: the path reorders (RFC 8985 §6.2 step 3).
+    pub reordered: bool,
+    /// The first SACK block told of a duplicate (RFC 2883).
+    pub duplicate: Option<(SeqNum, SeqNum)>,
+    /// SACK blocks reported something new.
+    pub sacked: bool,
+}
+
+/// The youngest transmission among what was delivered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Newest {
+    /// When it was sent.
+    pub sent_at: Instant,
+    /// Behind its last sequence number.
+    pub end: SeqNum,
+    /// How far delivery was then.
+    pub departure: Departure,
+}
+
+/// What decides whether a retransmission, or its late original, was delivered.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Now.
+    pub now: Instant,
+    /// The shortest round trip known.
+    pub min_rtt: Option<Duration>,
+    /// The time that the timestamp echoed by the peer stands for, in milliseconds that wrap.
+    pub echoed: Option<u32>,
+}
+
+impl Arrival {
+    /// RFC 8985 §6.2 step 2: an acknowledgement that comes sooner than any round trip took, or echoes an earlier timestamp, means
+    /// the original.
+    fn may_be_of_original(&self, record: &Record) -> bool {
+        let sent = record.sent_at.as_millis() as u32;
+        let older = self.echoed.is_some_and(|echoed| (echoed.wrapping_sub(sent) as i32) < 0);
+        let early = self.min_rtt.is_some_and(|min| self.now.since(record.sent_at) < min);
+        record.retransmitted && (older || early)
+    }
+}
+
+impl Delivered {
+    /// `len` sequence numbers of `record` have arrived; `acknowledged` unless only SACK says so.
+    pub fn note(&mut self, record: &Record, end: SeqNum, acknowledged: bool, arrival: &Arrival) {
+        self.bytes += end.since(record.start);
+        if !record.retransmitted {
+            let at = if acknowledged { &mut self.sent_at } else { &mut self.sacked_at };
+            if at.is_none_or(|at| at <= record.sent_at) {
+                *at = Some(record.sent_at);
+                self.segment = if acknowledged { record.segment } else { self.segment };
+            }
+            self.original = Some(self.original.map_or(end, |known| known.latest(end)));
+        } else if acknowledged {
+            self.retransmitted_at.get_or_insert(record.sent_at);
+        }
+        if arrival.may_be_of_original(record) {
+            return;
+        }
+        let is_newer = |newest: Newest| {
+            newest.sent_at < record.sent_at || (newest.sent_at == record.sent_at && newest.end.before(end))
+        };
+        if self.newest.is_none_or(is_newer) {
+            self.newest = Some(Newest { sent_at: record.sent_at, end, departure: record.departure });
+        }
+    }
+}

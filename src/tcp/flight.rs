@@ -1,0 +1,96 @@
+//! What a connection keeps only while something of it is under way, in a box of its own: an idle connection has none.
+
+use std::ops::{Deref, DerefMut};
+
+use crate::base::time::Instant;
+use crate::wire::seq::SeqNum;
+
+use super::rack::Rack;
+use super::rate::Delivery;
+use super::sent::SentQueue;
+
+/// The state of the bytes under way.
+#[derive(Debug)]
+pub struct Flight {
+    /// The transmissions.
+    pub sent: SentQueue,
+    /// The youngest transmission delivered (RFC 8985 §5.3).
+    pub rack: Rack,
+    /// How far delivery is.
+    pub delivery: Delivery,
+    /// How far the window is used.
+    pub usage: Usage,
+    /// When the next transmission may leave, if the algorithm paces.
+    pub paced_until: Instant,
+}
+
+impl Flight {
+    const fn none() -> Self {
+        Flight {
+            sent: SentQueue::new(),
+            rack: Rack::new(),
+            delivery: Delivery::starting(0, Instant::ZERO),
+            usage: Usage::new(),
+            paced_until: Instant::ZERO,
+        }
+    }
+}
+
+/// Whether the window limits the sender (RFC 9438 §5.8, RFC 7661 §4.3): what is not used may not grow.
+#[derive(Debug)]
+pub struct Usage {
+    /// The largest number of bytes under way in this round trip or the last.
+    pub most: u32,
+    /// The window held data back when so many were.
+    pub limited: bool,
+    until: SeqNum,
+}
+
+impl Usage {
+    const fn new() -> Self {
+        Usage { most: 0, limited: false, until: SeqNum(0) }
+    }
+
+    /// `in_flight` bytes are under way up to `nxt`, and the window holds more back or does not.
+    pub fn note(&mut self, in_flight: u32, limited: bool, una: SeqNum, nxt: SeqNum) {
+        let over = una.at_or_after(self.until);
+        if over || limited || (!self.limited && in_flight > self.most) {
+            self.most = in_flight;
+            self.limited = limited;
+            self.until = nxt;
+        }
+    }
+}
+
+static NONE: Flight = Flight::none();
+
+/// A [`Flight`] that takes memory from its first change until [`Resting::rest`].
+#[derive(Debug, Default)]
+pub struct Resting(Option<Box<Flight>>);
+
+impl Resting {
+    /// Nothing is under way any more: the memory is given back.
+    pub fn rest(&mut self) {
+        self.0 = None;
+    }
+
+    /// True while it takes memory.
+    #[cfg(test)]
+    pub fn is_held(&self) -> bool {
+        self.0.is_some()
+    }
+}
+
+impl Deref for Resting {
+    type Target = Flight;
+
+    fn deref(&self) -> &Flight {
+        self.0.as_deref().unwrap_or(&NONE)
+    }
+}
+
+impl DerefMut for Resting {
+    fn deref_mut(&mut self) -> &mut Flight {
+        self.0.get_or_insert_with(|| Box::new(Flight::none()))
+    }
+}

@@ -1,0 +1,188 @@
+//! Tests of the scoreboard.
+
+use super::*;
+
+const T: fn(u64) -> Instant = Instant::from_millis;
+const START: SeqNum = SeqNum(u32::MAX - 5);
+
+fn arrival(now: Instant) -> Arrival {
+    Arrival { now, min_rtt: None, echoed: None }
+}
+
+/// Records of these lengths, sent one millisecond apart, from just below the wrap of the sequence numbers on.
+fn queue(lens: &[u32]) -> SentQueue {
+    let mut queue = SentQueue::new();
+    let mut seq = START;
+    for (i, &len) in lens.iter().enumerate() {
+        queue.push(seq, seq + len, 1_000, Departure::default(), T(i as u64));
+        seq += len;
+    }
+    queue
+}
+
+fn acknowledge(queue: &mut SentQueue, to: u32) -> Delivered {
+    let mut delivered = Delivered::default();
+    queue.acknowledge(START + to, None, &arrival(T(100)), &mut delivered);
+    delivered
+}
+
+fn sack(queue: &mut SentQueue, from: u32, to: u32) -> Delivered {
+    let mut delivered = Delivered::default();
+    queue.sack(START + from, START + to, &arrival(T(100)), &mut delivered);
+    delivered
+}
+
+fn again(queue: &mut SentQueue, max: u32, mss: u32, at: u64) -> Option<(u32, u32)> {
+    let (start, end) = queue.retransmit(max, mss, Departure::default(), T(at))?;
+    Some((start.since(START), end.since(START)))
+}
+
+#[test]
+fn acknowledging_cuts_records_and_reports_the_youngest_sent_once() {
+    let mut queue = queue(&[10, 10, 10]);
+    let first = acknowledge(&mut queue, 15);
+    assert_eq!((first.bytes, first.segments, first.sent_at, first.segment), (15, 2, Some(T(1)), 10));
+    assert_eq!(acknowledge(&mut queue, 15), Delivered::default());
+    let rest = acknowledge(&mut queue, 30);
+    assert_eq!((rest.bytes, rest.segments, rest.sent_at), (15, 2, Some(T(2))));
+    assert!(queue.is_empty());
+}
+
+/// RFC 6298 §3 (Karn's rule, MUST-18): a retransmitted range yields no send time.
+#[test]
+fn a_retransmitted_range_gives_no_round_trip_sample() {
+    let mut queue = queue(&[10, 10]);
+    queue.mark_first_lost(10);
+    assert_eq!(again(&mut queue, 100, 1_000, 9), Some((0, 10)));
+    let first = acknowledge(&mut queue, 10);
+    assert_eq!((first.sent_at, first.retransmitted_at), (None, Some(T(9))));
+    assert_eq!(acknowledge(&mut queue, 20).sent_at, Some(T(1)));
+}
+
+/// SHLD-28: segments that were too big are cut anew as one text; what fits stays as it is.
+#[test]
+fn what_was_too_big_is_cut_anew_as_one_range() {
+    let mut queue = queue(&[5, 10, 10, 5]);
+    assert!(queue.mark_larger(8));
+    assert_eq!(queue.lost(), 20);
+    for range in [(5, 13), (13, 21), (21, 25)] {
+        assert_eq!(again(&mut queue, 8, 8, 5), Some(range));
+    }
+    assert_eq!(again(&mut queue, 8, 8, 5), None);
+    assert!(!queue.mark_larger(8));
+    assert_eq!(acknowledge(&mut queue, 30).bytes, 30);
+}
+
+#[test]
+fn lost_ranges_are_sent_again_in_order_and_in_pieces() {
+    let mut queue = queue(&[10, 10]);
+    queue.mark_all_lost(None, T(5));
+    assert_eq!(queue.lost(), 20);
+    assert_eq!(again(&mut queue, 6, 1_000, 5), Some((0, 6)));
+    assert_eq!((queue.lost(), queue.retransmitted()), (14, 6));
+    assert_eq!(again(&mut queue, 6, 1_000, 5), Some((6, 10)));
+    assert_eq!(acknowledge(&mut queue, 12).bytes, 12);
+    assert_eq!((queue.lost(), queue.retransmitted()), (8, 0));
+    assert_eq!(again(&mut queue, 100, 1_000, 5), Some((12, 20)));
+    assert_eq!(again(&mut queue, 100, 1_000, 5), None);
+}
+
+/// RFC 2018 §5: a block splits the records it begins and ends in; what was reported before counts once.
+#[test]
+fn sack_splits_records_and_counts_each_byte_once() {
+    let mut queue = queue(&[100, 100]);
+    assert_eq!(sack(&mut queue, 30, 150).bytes, 120);
+    assert_eq!(sack(&mut queue, 20, 160).bytes, 20);
+    assert_eq!(sack(&mut queue, 20, 160), Delivered::default());
+    assert_eq!(queue.sacked(), 140);
+    assert_eq!(acknowledge(&mut queue, 100).bytes, 20, "the rest was delivered before");
+    assert_eq!((queue.sacked(), queue.first().unwrap().mark), (60, Mark::Sacked));
+    assert_eq!(acknowledge(&mut queue, 200).bytes, 40);
+    assert_eq!((queue.sacked(), queue.sacked_segments()), (0, 0));
+}
+
+/// RFC 8985 §6.2 step 5: what left before something delivered, by more than the window, is lost; the next is due later.
+#[test]
+fn what_was_overtaken_is_lost_after_the_window() {
+    let mut queue = queue(&[10, 10, 10, 10]);
+    sack(&mut queue, 30, 40);
+    let newest = (T(3), START + 40);
+    let window = Duration::from_millis(20);
+    let (lost, wait) = queue.mark_overtaken(newest, window, T(21));
+    assert_eq!((lost, wait), (20, Some(Duration::from_millis(1))));
+    assert_eq!(queue.mark_overtaken(newest, window, T(22)), (10, None));
+    assert_eq!(queue.lost(), 30);
+}
+
+/// RFC 8985 §6.2: within one super-segment the sequence numbers tell what left first.
+#[test]
+fn within_one_transmission_the_sequence_decides() {
+    let mut queue = queue(&[100]);
+    sack(&mut queue, 40, 60);
+    assert_eq!(queue.mark_overtaken((T(0), START + 60), Duration::ZERO, T(5)), (40, None));
+    assert_eq!(queue.find(START + 60).unwrap().mark, Mark::Outstanding);
+    // Its end is judged, once something later arrives.
+    assert_eq!(queue.mark_overtaken((T(1), START + 60), Duration::ZERO, T(5)), (40, None));
+}
+
+/// RFC 8985 §1 and §6: a lost retransmission is found like any other.
+#[test]
+fn a_lost_retransmission_is_found() {
+    let mut queue = queue(&[10, 10, 10]);
+    sack(&mut queue, 10, 20);
+    queue.mark_overtaken((T(1), START + 20), Duration::ZERO, T(5));
+    assert_eq!(again(&mut queue, 10, 10, 6), Some((0, 10)));
+    queue.push(START + 30, START + 40, 10, Departure::default(), T(7));
+    sack(&mut queue, 30, 40);
+    assert_eq!(queue.mark_overtaken((T(7), START + 40), Duration::ZERO, T(8)), (20, None));
+    assert_eq!(again(&mut queue, 10, 10, 9), Some((0, 10)));
+}
+
+/// RFC 6675 §4: IsLost by the segments reported above.
+#[test]
+fn three_segments_reported_above_mean_a_loss() {
+    let mut queue = queue(&[10, 10, 10, 10, 10]);
+    sack(&mut queue, 20, 40);
+    assert_eq!(queue.mark_below_sacked(3), 0);
+    sack(&mut queue, 40, 50);
+    assert_eq!(queue.mark_below_sacked(3), 20);
+}
+
+/// RFC 8985 §6.2 step 3: late originals show reordering, late retransmissions do not.
+#[test]
+fn a_late_original_shows_reordering() {
+    let mut queue = queue(&[10, 10, 10]);
+    assert!(!sack(&mut queue, 20, 30).reordered);
+    assert!(sack(&mut queue, 10, 20).reordered);
+    queue.mark_first_lost(10);
+    again(&mut queue, 10, 10, 5);
+    assert!(!acknowledge(&mut queue, 30).reordered);
+}
+
+/// RFC 2018 §8: a timeout with the first segment reported means that the receiver dropped it: no report counts.
+#[test]
+fn a_reneging_receiver_is_sent_everything_again() {
+    let mut queue = queue(&[10, 10, 10]);
+    sack(&mut queue, 0, 20);
+    queue.mark_all_lost(None, T(9));
+    assert_eq!((queue.lost(), queue.sacked()), (30, 0));
+}
+
+/// RFC 8985 §6.3: a timeout spares what left less than a round trip ago, but not the first.
+#[test]
+fn a_timeout_spares_what_left_a_moment_ago() {
+    let mut queue = queue(&[10, 10, 10]);
+    queue.mark_all_lost(Some(Duration::from_millis(4)), T(5));
+    assert_eq!(queue.lost(), 20);
+    queue.unmark_lost();
+    assert_eq!(queue.lost(), 0);
+}
+
+/// The last bytes of a longer transmission are what a tail probe repeats (RFC 8985 §7.3).
+#[test]
+fn a_probe_repeats_the_last_segment() {
+    let mut queue = queue(&[100]);
+    let (start, end) = queue.retransmit_last(30, Departure::default(), T(4)).unwrap();
+    assert_eq!((start.since(START), end.since(START)), (70, 100));
+    assert_eq!((queue.retransmitted(), queue.lost()), (30, 0));
+}

@@ -173,7 +173,7 @@ impl Tcb {
             self.counts.duplicates += 1;
             self.forgive_repeat(start, end);
         }
-        let recovered = self.is_recovered();
+        let (recovered, was) = (self.is_recovered(), self.recovery.phase);
         match self.recovery.phase {
             Phase::Open => {
                 // Dragged along: left behind by 2³¹ it would compare as lying ahead.
@@ -191,7 +191,9 @@ impl Tcb {
                 self.enter_recovery(before, env);
             }
         }
-        self.move_window(before, delivered, newer, lost, env);
+        // The acknowledgement that ends a reduction leaves the window at ssthresh (RFC 6582 §3.2 step 3, RFC 9937 §6).
+        let may_grow = newer && matches!(was, Phase::Open | Phase::Loss);
+        self.move_window(before, delivered, may_grow, lost, env);
     }
 
     /// RFC 6582 §3.2: all that was under way when the repair began has arrived.
@@ -331,7 +333,7 @@ impl Tcb {
     }
 
     /// The window after an acknowledgement: PRR's while it comes down, else the algorithm's.
-    fn move_window(&mut self, before: Before, delivered: &Delivered, newer: bool, lost: u32, env: &Env) {
+    fn move_window(&mut self, before: Before, delivered: &Delivered, may_grow: bool, lost: u32, env: &Env) {
         let in_flight = self.in_flight();
         let in_recovery = matches!(self.recovery.phase, Phase::FastRecovery | Phase::Reduced);
         let (rate, round_ended) =
@@ -347,7 +349,7 @@ impl Tcb {
             lost,
             flight: before.flight,
             in_flight,
-            may_grow: newer && limited && !in_recovery,
+            may_grow: may_grow && limited && !in_recovery,
             in_recovery,
             round_ended,
             rtt,
@@ -362,7 +364,7 @@ impl Tcb {
         let step = Step {
             delivered: delivered.bytes,
             in_flight,
-            safe: newer && lost == 0,
+            safe: self.snd.una != before.una && lost == 0,
             ssthresh: self.congestion.ssthresh(),
             mss: self.mss(),
         };

@@ -2,6 +2,7 @@
 
 pub mod capture;
 mod error;
+pub mod link;
 pub mod netconfig;
 pub mod pipe;
 pub mod segment;

@@ -49,7 +49,6 @@
 //! ```
 
 mod host;
-mod link;
 mod tasks;
 mod trace;
 
@@ -64,6 +63,7 @@ use crate::base::counters::DropReason;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::device::Capabilities;
+use crate::device::link::Link;
 use crate::device::segment::to_wire;
 use crate::driver::clock::VirtualClock;
 use crate::driver::shared::Shared;
@@ -71,10 +71,9 @@ use crate::ip::addresses::ConfigError;
 use crate::stack::{Stack, StackConfig};
 use crate::wire::packet::{Offload, Packet};
 use host::{Host, Kind};
-use link::Link;
 
+pub use crate::device::link::{Fate, Filter, LinkConfig, LinkCounters, Passage, Queue};
 pub use host::Node;
-pub use link::{Fate, Filter, LinkConfig, LinkCounters, Passage, Queue};
 pub use tasks::run;
 pub use trace::{Moment, Tap, Traced};
 

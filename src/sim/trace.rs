@@ -6,8 +6,8 @@ use siphasher::sip::SipHasher24;
 
 use super::HostId;
 use super::host::Node;
-use super::link::Passage;
 use crate::base::time::Instant;
+use crate::device::link::Passage;
 
 /// One copy of one packet: when it was sent, from whom to whom, and what became of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

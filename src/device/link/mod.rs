@@ -122,9 +122,11 @@ pub struct LinkCounters {
 pub type Filter = Box<dyn FnMut(&[u8], Instant) -> bool>;
 
 /// One direction of a cable.
-pub(super) struct Link {
-    pub(super) config: LinkConfig,
-    pub(super) filter: Option<Filter>,
+pub struct Link {
+    /// What it does to packets from now on.
+    pub config: LinkConfig,
+    /// Takes packets out.
+    pub filter: Option<Filter>,
     counters: LinkCounters,
     rng: Rng,
     /// When the last bit of what is queued will have left.
@@ -137,7 +139,8 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(config: LinkConfig, rng: Rng) -> Self {
+    /// A link at rest, whose draws come from `rng`.
+    pub fn new(config: LinkConfig, rng: Rng) -> Self {
         Link {
             config,
             filter: None,
@@ -150,12 +153,13 @@ impl Link {
         }
     }
 
-    pub(super) fn counters(&self) -> LinkCounters {
+    /// What the link did so far.
+    pub fn counters(&self) -> LinkCounters {
         self.counters
     }
 
     /// Takes a packet in and tells what becomes of it: one passage, or two for a duplicated one.
-    pub(super) fn carry(&mut self, bytes: &[u8], now: Instant) -> SmallVec<[Passage; 2]> {
+    pub fn carry(&mut self, bytes: &[u8], now: Instant) -> SmallVec<[Passage; 2]> {
         let mut passages = SmallVec::new();
         self.counters.packets += 1;
         self.counters.bytes += bytes.len() as u64;

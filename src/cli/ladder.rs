@@ -173,13 +173,18 @@ fn notes(traced: &Traced) -> Vec<&'static str> {
     if passage.reordered {
         notes.push("held back");
     }
+    if passage.marked {
+        notes.push("marked: congestion experienced");
+    }
     if passage.corrupted.is_some() {
         notes.push("damaged on the way");
     }
     match passage.fate {
         Fate::Arrives(_) => {}
         Fate::Lost | Fate::Filtered => notes.push("lost on the way"),
+        Fate::Policed => notes.push("dropped: faster than the link's policer allows"),
         Fate::QueueFull => notes.push("dropped: the link's queue is full"),
+        Fate::QueueLong => notes.push("dropped: the link's queue stays long"),
         Fate::TooBig => notes.push("dropped: larger than the link's MTU"),
     }
     notes

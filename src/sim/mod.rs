@@ -63,7 +63,7 @@ use crate::base::counters::DropReason;
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
 use crate::device::Capabilities;
-use crate::device::link::Link;
+use crate::device::link::{Carried, Link};
 use crate::device::segment::to_wire;
 use crate::driver::clock::VirtualClock;
 use crate::driver::shared::Shared;
@@ -72,7 +72,7 @@ use crate::stack::{Stack, StackConfig};
 use crate::wire::packet::{Offload, Packet};
 use host::{Host, Kind};
 
-pub use crate::device::link::{Fate, Filter, LinkConfig, LinkCounters, Passage, Queue};
+pub use crate::device::link::{Bursts, Codel, Fate, LinkConfig, LinkCounters, Passage, Policer, Queue};
 pub use host::Node;
 pub use tasks::run;
 pub use trace::{Moment, Tap, Traced};
@@ -81,6 +81,15 @@ pub use trace::{Moment, Tap, Traced};
 const MAX_FRAMES_AT_ONCE: usize = 100_000;
 /// Steps at one instant; more means that hosts answer each other for ever over links without delay.
 const MAX_STEPS_AT_ONCE: u32 = 100_000;
+
+/// Decides for each packet whether a link gets it.
+pub type Filter = Box<dyn FnMut(&[u8], Instant) -> bool>;
+
+/// One direction between two hosts.
+struct Cable {
+    link: Link<Vec<u8>>,
+    filter: Option<Filter>,
+}
 
 /// Names a host of a [`Network`].
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -98,7 +107,7 @@ pub struct Network {
     /// A task was woken since somebody asked.
     woke: Rc<Cell<bool>>,
     routes: BTreeMap<IpAddr, HostId>,
-    links: BTreeMap<(HostId, HostId), Link>,
+    cables: BTreeMap<(HostId, HostId), Cable>,
     /// Packets on their way, by arrival and then by the order they were sent in.
     arrivals: BTreeMap<(Instant, u64), Traced>,
     unroutable: u64,
@@ -118,7 +127,7 @@ impl Network {
             shared: Vec::new(),
             woke: Rc::default(),
             routes: BTreeMap::new(),
-            links: BTreeMap::new(),
+            cables: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             unroutable: 0,
             trace: trace::Trace::new(),
@@ -176,31 +185,31 @@ impl Network {
     /// Lays a link in one direction, or replaces it.
     pub fn connect_one_way(&mut self, from: HostId, to: HostId, config: LinkConfig) {
         let rng = Rng::from_seed(self.rng.seed());
-        self.links.insert((from, to), Link::new(config, rng));
+        self.cables.insert((from, to), Cable { link: Link::new(config, rng), filter: None });
     }
 
     /// Changes what a link does from now on; packets on their way stay as they are.
     pub fn set_link(&mut self, from: HostId, to: HostId, config: LinkConfig) {
-        if let Some(link) = self.links.get_mut(&(from, to)) {
-            link.config = config;
+        if let Some(cable) = self.cables.get_mut(&(from, to)) {
+            cable.link.set_config(config);
         }
     }
 
-    /// Lets `filter` decide for each packet whether the link carries it: for tests that lose one certain segment.
+    /// Lets `filter` decide for each packet whether the link gets it: for tests that lose one certain segment.
     pub fn set_filter(
         &mut self,
         from: HostId,
         to: HostId,
         filter: impl FnMut(&[u8], Instant) -> bool + 'static,
     ) {
-        if let Some(link) = self.links.get_mut(&(from, to)) {
-            link.filter = Some(Box::new(filter));
+        if let Some(cable) = self.cables.get_mut(&(from, to)) {
+            cable.filter = Some(Box::new(filter));
         }
     }
 
     /// What a link did so far.
     pub fn link_counters(&self, from: HostId, to: HostId) -> LinkCounters {
-        self.links.get(&(from, to)).map(Link::counters).unwrap_or_default()
+        self.cables.get(&(from, to)).map(|cable| cable.link.counters()).unwrap_or_default()
     }
 
     /// Packets to an address that no link leads to.
@@ -256,7 +265,8 @@ impl Network {
         self.transmit();
         let arrival = self.arrivals.first_key_value().map(|(&(at, _), _)| at);
         let timers = self.hosts.iter_mut().filter_map(|host| host.node().poll_timeout()).min();
-        arrival.into_iter().chain(timers).min().map(|at| at.max(self.now))
+        let leaving = self.cables.values().filter_map(|cable| cable.link.poll_timeout()).min();
+        arrival.into_iter().chain(timers).chain(leaving).min().map(|at| at.max(self.now))
     }
 
     /// Moves time to the next event and lets everything happen that is due then. False if nothing will ever happen.
@@ -266,6 +276,7 @@ impl Network {
     pub fn step(&mut self) -> bool {
         let Some(at) = self.next_event() else { return false };
         self.move_to(at);
+        self.forward_due();
         while let Some(entry) = self.arrivals.first_entry().filter(|entry| entry.key().0 <= at) {
             let traced = entry.remove();
             self.arrive(&traced);
@@ -313,13 +324,7 @@ impl Network {
 
     fn arrive(&mut self, traced: &Traced) {
         let mut packet = Packet { buffer: Buffer::for_len(traced.bytes.len()), offload: Offload::None };
-        if let Some((place, value)) = traced.passage.corrupted {
-            let mut bytes = traced.bytes.clone();
-            bytes[place] ^= value;
-            packet.buffer.append(&bytes);
-        } else {
-            packet.buffer.append(&traced.bytes);
-        }
+        packet.buffer.append(&traced.passage.apply(&traced.bytes));
         let host = &mut self.hosts[traced.to.0];
         let checked = host.receive(packet, self.now);
         self.trace.received(traced, host.node());
@@ -339,22 +344,47 @@ impl Network {
                     self.now
                 );
                 for packet in to_wire(frame.to_packet()) {
-                    self.send(HostId(index), packet.bytes());
+                    self.send(HostId(index), packet.bytes().to_vec());
                 }
             }
         }
     }
 
-    fn send(&mut self, from: HostId, bytes: &[u8]) {
-        let to = destination(bytes).and_then(|addr| self.routes.get(&addr).copied());
-        let link = to.and_then(|to| Some((to, self.links.get_mut(&(from, to))?)));
-        let Some((to, link)) = link else {
+    fn send(&mut self, from: HostId, bytes: Vec<u8>) {
+        let to = destination(&bytes).and_then(|addr| self.routes.get(&addr).copied());
+        let cable = to.and_then(|to| Some((to, self.cables.get_mut(&(from, to))?)));
+        let Some((to, cable)) = cable else {
             self.unroutable += 1;
             return;
         };
-        for passage in link.carry(bytes, self.now) {
+        if cable.filter.as_mut().is_none_or(|passes| passes(&bytes, self.now)) {
+            cable.link.push(bytes, self.now);
+        } else {
+            cable.link.push_filtered(bytes, self.now);
+        }
+        self.forward(from, to);
+    }
+
+    /// Forwards what links have held until now.
+    fn forward_due(&mut self) {
+        let due = |cable: &Cable| cable.link.poll_timeout().is_some_and(|at| at <= self.now);
+        let due: Vec<_> = self.cables.iter().filter(|(_, cable)| due(cable)).map(|(&ends, _)| ends).collect();
+        due.into_iter().for_each(|(from, to)| self.forward(from, to));
+    }
+
+    /// Puts on their way the packets that a link has decided on.
+    fn forward(&mut self, from: HostId, to: HostId) {
+        while let Some(carried) = self.cables.get_mut(&(from, to)).and_then(|cable| cable.link.poll(self.now))
+        {
+            self.trace_passages(from, to, carried);
+        }
+    }
+
+    fn trace_passages(&mut self, from: HostId, to: HostId, carried: Carried<Vec<u8>>) {
+        let Carried { packet: bytes, since: sent, passages } = carried;
+        for passage in passages {
             let number = self.trace.number();
-            let traced = Traced { number, sent: self.now, from, to, bytes: bytes.to_vec(), passage };
+            let traced = Traced { number, sent, from, to, bytes: bytes.clone(), passage };
             self.trace.sent(&traced, self.hosts[from.0].node());
             if let Fate::Arrives(at) = passage.fate {
                 self.arrivals.insert((at, number), traced);

@@ -29,7 +29,8 @@ pub struct Traced {
 /// The two moments at which a [`Tap`] sees a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Moment {
-    /// It has just been sent; the node is its sender.
+    /// It has just been sent; the node is its sender. On a link with CoDel it has just left the link's queue, since its fate is
+    /// known no earlier.
     Sent,
     /// It has just been received; the node is its receiver. Never for a packet that does not arrive.
     Received,

@@ -161,6 +161,7 @@ fn link(rng: &mut Rng, mtu: usize) -> LinkConfig {
         duplicate: some(rng, 0.1),
         reorder: some(rng, 0.3),
         corrupt: some(rng, 0.05),
+        ..LinkConfig::default()
     }
 }
 

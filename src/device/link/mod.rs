@@ -1,63 +1,35 @@
-//! One direction of a simulated cable: delay, jitter, rate, queue, loss, duplication, reordering and corruption.
+//! One direction of a cable with faults: policer, rate, queue, CoDel, delay, jitter, losses, duplicates, reordering, corruption.
 //!
-//! A link carries wire packets only. What happens to a packet is decided when it enters the link, by draws from the link's own
-//! generator, always in the same order; so a fault on one link never shifts the draws of another.
+//! A [`Link`] carries wire packets only. What happens to a packet depends on the configuration, on the time and on draws from the
+//! link's own generator, which are made for every packet that leaves the queue, always in the same order: so a fault on one link
+//! never shifts the draws of another. It reads no clock: simulator and wire hand the time in, and carry what it lets through.
+//!
+//! What exceeds the policer's rate is gone first; the rest waits in the queue until the line is free, is sent at the line's rate,
+//! and then meets losses and delays. Without CoDel a packet's fate is decided as it comes; CoDel (RFC 8289) decides when it leaves
+//! the queue.
 
+mod bursts;
+mod codel;
+mod config;
+mod counters;
+mod ecn;
+mod policer;
+mod text;
+
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::base::rng::Rng;
 use crate::base::time::{Duration, Instant};
+use bursts::BurstState;
+use codel::{Controller, Fifo, Next};
+use policer::Bucket;
 
-/// How long the queue in front of a link may get. What finds it full is dropped (drop-tail).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Queue {
-    /// This many packets.
-    Packets(usize),
-    /// This many bytes.
-    Bytes(usize),
-}
-
-/// What a link does to the packets it carries. Probabilities are from 0 to 1 and drawn for each packet.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LinkConfig {
-    /// The largest IP packet, in bytes; a larger one is dropped.
-    pub mtu: usize,
-    /// Time from the last bit sent to the packet's arrival.
-    pub delay: Duration,
-    /// Added to the delay: a draw between zero and this. It does not reorder.
-    pub jitter: Duration,
-    /// Bits per second; `None` is infinitely fast.
-    pub rate: Option<u64>,
-    /// What waits while earlier packets are being sent; without a rate nothing waits.
-    pub queue: Queue,
-    /// Probability that a packet vanishes.
-    pub loss: f64,
-    /// Probability that a packet arrives twice, the second time somewhat later.
-    pub duplicate: f64,
-    /// Probability that a packet is held back, so that later ones overtake it.
-    pub reorder: f64,
-    /// Probability that one byte of a packet is changed. Every checksum of the Internet notices one changed byte.
-    pub corrupt: f64,
-}
-
-impl Default for LinkConfig {
-    /// A perfect link of 10 ms with Ethernet's MTU.
-    fn default() -> Self {
-        LinkConfig {
-            mtu: 1500,
-            delay: Duration::from_millis(10),
-            jitter: Duration::ZERO,
-            rate: None,
-            queue: Queue::Packets(1000),
-            loss: 0.0,
-            duplicate: 0.0,
-            reorder: 0.0,
-            corrupt: 0.0,
-        }
-    }
-}
+pub use config::{Bursts, Codel, LinkConfig, Policer, Queue};
+pub use counters::LinkCounters;
+pub use text::LinkTextError;
 
 /// What became of one copy of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -66,10 +38,14 @@ pub enum Fate {
     Arrives(Instant),
     /// The link lost it.
     Lost,
-    /// A filter took it out, see `Network::set_filter`.
+    /// A filter took it out, see `sim::Network::set_filter`.
     Filtered,
+    /// It exceeded the policer's rate.
+    Policed,
     /// The queue was full.
     QueueFull,
+    /// CoDel dropped it, because the queue stayed long.
+    QueueLong,
     /// It exceeds the link's MTU.
     TooBig,
 }
@@ -83,142 +59,226 @@ pub struct Passage {
     pub duplicate: bool,
     /// It was held back.
     pub reordered: bool,
+    /// CoDel marked it "congestion experienced".
+    pub marked: bool,
     /// The byte at this place was changed, by exclusive or with the value.
     pub corrupted: Option<(usize, u8)>,
 }
 
 impl Passage {
-    fn stopped(fate: Fate) -> Self {
-        Passage { fate, duplicate: false, reordered: false, corrupted: None }
+    fn new(fate: Fate) -> Self {
+        Passage { fate, duplicate: false, reordered: false, marked: false, corrupted: None }
+    }
+
+    /// This copy as it arrives: what the link did to the packet's bytes is done.
+    pub fn apply<'a>(&self, packet: &'a [u8]) -> Cow<'a, [u8]> {
+        let mut bytes = Cow::Borrowed(packet);
+        if self.marked {
+            ecn::mark(bytes.to_mut());
+        }
+        if let Some((place, value)) = self.corrupted
+            && let Some(byte) = bytes.to_mut().get_mut(place)
+        {
+            *byte ^= value;
+        }
+        bytes
     }
 }
 
-/// What a link did so far, in packets but for `bytes`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LinkCounters {
-    /// Handed to the link.
-    pub packets: u64,
-    /// Bytes of them, IP headers included.
-    pub bytes: u64,
-    /// Copies that arrive.
-    pub delivered: u64,
-    /// Lost by a draw.
-    pub lost: u64,
-    /// Taken out by a filter.
-    pub filtered: u64,
-    /// Dropped because the queue was full.
-    pub queue_full: u64,
-    /// Dropped because they exceed the MTU.
-    pub too_big: u64,
-    /// Second copies.
-    pub duplicated: u64,
-    /// Held back.
-    pub reordered: u64,
-    /// Changed.
-    pub corrupted: u64,
+/// A packet that the link has decided on.
+#[derive(Debug)]
+pub struct Carried<T> {
+    /// The packet as it was handed in.
+    pub packet: T,
+    /// When it was handed in.
+    pub since: Instant,
+    /// What becomes of it: one passage, or two for a packet that arrives twice.
+    pub passages: SmallVec<[Passage; 2]>,
 }
 
-/// Decides for each packet whether the link carries it.
-pub type Filter = Box<dyn FnMut(&[u8], Instant) -> bool>;
-
 /// One direction of a cable.
-pub struct Link {
-    /// What it does to packets from now on.
-    pub config: LinkConfig,
-    /// Takes packets out.
-    pub filter: Option<Filter>,
+///
+/// Hand packets in with [`push`](Link::push), and take out with [`poll`](Link::poll) what is decided: after every `push`, and at
+/// [`poll_timeout`](Link::poll_timeout). Packets on their way are the caller's to keep until they arrive.
+#[derive(Debug)]
+pub struct Link<T> {
+    config: LinkConfig,
     counters: LinkCounters,
     rng: Rng,
-    /// When the last bit of what is queued will have left.
+    bursts: BurstState,
+    bucket: Bucket,
+    /// When the last bit of what is being sent, or is sure to be sent, will have left.
     free_at: Instant,
     /// The latest arrival of a packet that was not held back: jitter does not overtake it.
     last_arrival: Instant,
-    /// Packets not sent yet: when their last bit leaves, and their length.
-    waiting: VecDeque<(Instant, usize)>,
-    waiting_bytes: usize,
+    /// Packets whose fate is decided and that have not left: when their last bit leaves, and their length.
+    leaving: VecDeque<(Instant, usize)>,
+    leaving_bytes: usize,
+    /// Packets on which CoDel is to decide, and its state.
+    fifo: Fifo<T>,
+    controller: Controller,
+    decided: VecDeque<Carried<T>>,
 }
 
-impl Link {
+impl<T: AsRef<[u8]>> Link<T> {
     /// A link at rest, whose draws come from `rng`.
     pub fn new(config: LinkConfig, rng: Rng) -> Self {
+        // Of the generator's own stream but independent of it; taking it moves nothing.
+        let bursts = BurstState::new(Rng::from_seed(rng.clone().seed()));
         Link {
             config,
-            filter: None,
             counters: LinkCounters::default(),
             rng,
+            bursts,
+            bucket: Bucket::new(),
             free_at: Instant::ZERO,
             last_arrival: Instant::ZERO,
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
+            leaving: VecDeque::new(),
+            leaving_bytes: 0,
+            fifo: Fifo::new(),
+            controller: Controller::default(),
+            decided: VecDeque::new(),
         }
     }
 
-    /// What the link did so far.
+    /// What it does to packets.
+    pub fn config(&self) -> &LinkConfig {
+        &self.config
+    }
+
+    /// Changes what it does from now on; packets on their way stay as they are. A shorter delay is another route: packets on it
+    /// may overtake those on the old one.
+    pub fn set_config(&mut self, config: LinkConfig) {
+        if config.delay < self.config.delay {
+            self.last_arrival = Instant::ZERO;
+        }
+        self.config = config;
+    }
+
+    /// What it did so far.
     pub fn counters(&self) -> LinkCounters {
         self.counters
     }
 
-    /// Takes a packet in and tells what becomes of it: one passage, or two for a duplicated one.
-    pub fn carry(&mut self, bytes: &[u8], now: Instant) -> SmallVec<[Passage; 2]> {
-        let mut passages = SmallVec::new();
-        self.counters.packets += 1;
-        self.counters.bytes += bytes.len() as u64;
-        if bytes.len() > self.config.mtu {
-            self.counters.too_big += 1;
-            passages.push(Passage::stopped(Fate::TooBig));
-            return passages;
+    /// Takes a wire packet in.
+    pub fn push(&mut self, packet: T, now: Instant) {
+        self.count(&packet);
+        self.send_due(now);
+        let len = packet.as_ref().len();
+        if len > self.config.mtu {
+            self.stop(packet, now, Fate::TooBig);
+        } else if !self.within_rate(len, now) {
+            self.stop(packet, now, Fate::Policed);
+        } else if self.is_full(len, now) {
+            self.stop(packet, now, Fate::QueueFull);
+        } else if self.config.codel.is_some() || self.fifo.len() > 0 {
+            self.fifo.push(packet, now);
+            self.send_due(now);
+        } else {
+            let left_at = self.send(len, now);
+            self.leaving.push_back((left_at, len));
+            self.leaving_bytes += len;
+            self.decide(packet, now, left_at, false);
         }
-        let Some(left_at) = self.enqueue(bytes.len(), now) else {
-            self.counters.queue_full += 1;
-            passages.push(Passage::stopped(Fate::QueueFull));
-            return passages;
-        };
-        passages.push(self.draw(bytes, left_at, now));
-        if self.rng.chance(self.config.duplicate) && matches!(passages[0].fate, Fate::Arrives(_)) {
-            self.counters.duplicated += 1;
-            self.counters.delivered += 1;
-            let at = left_at + self.config.delay + self.hold_back();
-            passages.push(Passage { duplicate: true, ..Passage::stopped(Fate::Arrives(at)) });
-        }
-        passages
     }
 
-    /// Puts a packet into the queue; returns when its last bit will have left, or `None` if there is no room.
-    fn enqueue(&mut self, len: usize, now: Instant) -> Option<Instant> {
-        while let Some(&(_, sent)) = self.waiting.front().filter(|(left_at, _)| *left_at <= now) {
-            self.waiting.pop_front();
-            self.waiting_bytes -= sent;
+    /// A packet that a filter took out before it reached the link: it is counted and told as any other.
+    pub fn push_filtered(&mut self, packet: T, now: Instant) {
+        self.count(&packet);
+        self.stop(packet, now, Fate::Filtered);
+    }
+
+    /// The next packet whose fate is decided; `None` when there is no other up to `now`.
+    pub fn poll(&mut self, now: Instant) -> Option<Carried<T>> {
+        self.send_due(now);
+        self.decided.pop_front()
+    }
+
+    /// When [`Link::poll`] has more to tell without another packet: when the line is free for one that waits.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.fifo.head_since().map(|since| self.free_at.max(since))
+    }
+
+    fn count(&mut self, packet: &T) {
+        self.counters.packets += 1;
+        self.counters.bytes += packet.as_ref().len() as u64;
+    }
+
+    fn within_rate(&mut self, len: usize, now: Instant) -> bool {
+        self.config.policer.is_none_or(|policer| self.bucket.passes(&policer, len, now))
+    }
+
+    fn is_full(&mut self, len: usize, now: Instant) -> bool {
+        while let Some(&(_, sent)) = self.leaving.front().filter(|(left_at, _)| *left_at <= now) {
+            self.leaving.pop_front();
+            self.leaving_bytes -= sent;
         }
-        let full = match self.config.queue {
-            Queue::Packets(most) => self.waiting.len() >= most.max(1),
-            Queue::Bytes(most) => !self.waiting.is_empty() && self.waiting_bytes + len > most,
+        let packets = self.leaving.len() + self.fifo.len();
+        self.config.is_full(packets, self.leaving_bytes + self.fifo.bytes(), len)
+    }
+
+    /// Occupies the line for `len` bytes from `now` on, or from when it is free; returns when their last bit will have left.
+    fn send(&mut self, len: usize, now: Instant) -> Instant {
+        self.free_at = self.free_at.max(now) + self.config.sending_time(len);
+        self.free_at
+    }
+
+    /// Lets packets out of CoDel's queue for which the line is free by `now`.
+    fn send_due(&mut self, now: Instant) {
+        while let Some(at) = self.poll_timeout().filter(|&at| at <= now) {
+            let Some(Next { waiting, marked }) = self.dequeue(at) else { continue };
+            let left_at = self.send(waiting.packet.as_ref().len(), at);
+            self.decide(waiting.packet, waiting.since, left_at, marked);
+        }
+    }
+
+    fn dequeue(&mut self, at: Instant) -> Option<Next<T>> {
+        let Some(codel) = self.config.codel else {
+            // Switched off while packets waited.
+            return self.fifo.pop().map(|waiting| Next { waiting, marked: false });
         };
-        if full {
-            return None;
+        let mut dropped = SmallVec::<[_; 4]>::new();
+        let next = self.controller.dequeue(&mut self.fifo, &codel, at, &mut |waiting| dropped.push(waiting));
+        for waiting in dropped {
+            self.stop(waiting.packet, waiting.since, Fate::QueueLong);
         }
-        let nanos = self.config.rate.map_or(0, |rate| len as u64 * 8_000_000_000 / rate.max(1));
-        self.free_at = self.free_at.max(now) + Duration::from_nanos(nanos);
-        self.waiting.push_back((self.free_at, len));
-        self.waiting_bytes += len;
-        Some(self.free_at)
+        next
+    }
+
+    fn stop(&mut self, packet: T, since: Instant, fate: Fate) {
+        self.counters.count(fate);
+        self.decided.push_back(Carried { packet, since, passages: smallvec![Passage::new(fate)] });
+    }
+
+    /// What becomes of a packet whose last bit leaves at `left_at`.
+    fn decide(&mut self, packet: T, since: Instant, left_at: Instant, marked: bool) {
+        let passage = Passage { marked, ..self.draw(packet.as_ref().len(), left_at) };
+        self.counters.marked += u64::from(marked);
+        self.counters.count(passage.fate);
+        let mut passages = smallvec![passage];
+        if self.rng.chance(self.config.duplicate) && matches!(passage.fate, Fate::Arrives(_)) {
+            let late = self.hold_back();
+            let at = self.handed_over(left_at + self.config.delay + late);
+            let second = Passage { duplicate: true, marked, ..Passage::new(Fate::Arrives(at)) };
+            self.counters.duplicated += 1;
+            self.counters.count(second.fate);
+            passages.push(second);
+        }
+        self.decided.push_back(Carried { packet, since, passages });
     }
 
     /// Every draw is made for every packet, so that one setting does not change what another draws.
-    fn draw(&mut self, bytes: &[u8], left_at: Instant, now: Instant) -> Passage {
+    fn draw(&mut self, len: usize, left_at: Instant) -> Passage {
         let lost = self.rng.chance(self.config.loss);
         let reordered = self.rng.chance(self.config.reorder);
         let corrupted = self.rng.chance(self.config.corrupt);
-        let place = self.rng.below(bytes.len() as u64) as usize;
+        let place = self.rng.below(len as u64) as usize;
         let value = 1 + self.rng.below(255) as u8;
         let jitter = Duration::from_nanos(self.rng.below(self.config.jitter.as_nanos() as u64 + 1));
         let held_back = self.hold_back();
-        if self.filter.as_mut().is_some_and(|carries| !carries(bytes, now)) {
-            self.counters.filtered += 1;
-            return Passage::stopped(Fate::Filtered);
-        }
-        if lost {
-            self.counters.lost += 1;
-            return Passage::stopped(Fate::Lost);
+        let lost_in_burst = self.config.bursts.is_some_and(|bursts| self.bursts.loses(&bursts));
+        if lost || lost_in_burst {
+            return Passage::new(Fate::Lost);
         }
         let at = left_at + self.config.delay;
         let at = if reordered {
@@ -229,88 +289,22 @@ impl Link {
             self.last_arrival
         };
         self.counters.corrupted += u64::from(corrupted);
-        self.counters.delivered += 1;
         let corrupted = corrupted.then_some((place, value));
-        Passage { fate: Fate::Arrives(at), duplicate: false, reordered, corrupted }
+        Passage { reordered, corrupted, ..Passage::new(Fate::Arrives(self.handed_over(at))) }
     }
 
-    /// How much later than its turn a packet arrives that is held back: up to two delays and a millisecond.
+    /// How much later than its turn a packet arrives that is held back.
     fn hold_back(&mut self) -> Duration {
-        let most = self.config.delay * 2 + Duration::from_millis(1);
+        let most = self.config.reorder_by.unwrap_or(self.config.delay * 2 + Duration::from_millis(1));
         Duration::from_nanos(1 + self.rng.below(most.as_nanos() as u64))
+    }
+
+    /// When the bunch is handed over in which a packet is that arrives `at`.
+    fn handed_over(&self, at: Instant) -> Instant {
+        let bunch = self.config.bunch.as_nanos() as u64;
+        if bunch == 0 { at } else { Instant::from_nanos(at.as_nanos().div_ceil(bunch).saturating_mul(bunch)) }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn link(config: LinkConfig) -> Link {
-        Link::new(config, Rng::from_u64(1))
-    }
-
-    fn arrival(passage: &Passage) -> Option<u64> {
-        match passage.fate {
-            Fate::Arrives(at) => Some(at.as_micros()),
-            _ => None,
-        }
-    }
-
-    /// 1,000 bytes at 8 Mbit/s take 1 ms each; the third finds two waiting and is dropped.
-    #[test]
-    fn rate_and_queue_give_each_packet_its_turn() {
-        let mut link =
-            link(LinkConfig { rate: Some(8_000_000), queue: Queue::Packets(2), ..LinkConfig::default() });
-        let sent: Vec<_> = (0..3).map(|_| link.carry(&[0; 1000], Instant::ZERO)[0]).collect();
-        assert_eq!(arrival(&sent[0]), Some(11_000));
-        assert_eq!(arrival(&sent[1]), Some(12_000));
-        assert_eq!(sent[2].fate, Fate::QueueFull);
-        let later = link.carry(&[0; 1000], Instant::from_micros(1_500))[0];
-        assert_eq!(arrival(&later), Some(13_000));
-        assert_eq!((link.counters().queue_full, link.counters().delivered), (1, 3));
-    }
-
-    #[test]
-    fn a_queue_in_bytes_holds_at_least_one_packet() {
-        let config = LinkConfig { rate: Some(8_000_000), queue: Queue::Bytes(100), ..LinkConfig::default() };
-        let mut link = link(config);
-        assert!(arrival(&link.carry(&[0; 1000], Instant::ZERO)[0]).is_some());
-        assert_eq!(link.carry(&[0; 1000], Instant::ZERO)[0].fate, Fate::QueueFull);
-    }
-
-    #[test]
-    fn faults_come_at_the_rate_they_are_configured_with() {
-        let mut link = link(LinkConfig {
-            loss: 0.1,
-            duplicate: 0.2,
-            reorder: 0.3,
-            corrupt: 0.4,
-            ..LinkConfig::default()
-        });
-        for i in 0..10_000 {
-            link.carry(&[0; 100], Instant::from_millis(i));
-        }
-        let counted = link.counters();
-        assert!((900..1_100).contains(&counted.lost), "{counted:?}");
-        assert!((1_700..1_900).contains(&counted.duplicated), "{counted:?}");
-        assert!((2_600..2_800).contains(&counted.reordered), "{counted:?}");
-        assert!((3_500..3_700).contains(&counted.corrupted), "{counted:?}");
-        assert_eq!(counted.delivered, 10_000 - counted.lost + counted.duplicated);
-    }
-
-    /// Jitter spreads arrivals without letting one packet overtake another.
-    #[test]
-    fn jitter_keeps_the_order() {
-        let mut link = link(LinkConfig { jitter: Duration::from_millis(50), ..LinkConfig::default() });
-        let arrivals: Vec<_> =
-            (0..100).filter_map(|i| arrival(&link.carry(&[0; 9], Instant::from_millis(i))[0])).collect();
-        assert!(arrivals.is_sorted() && arrivals.len() == 100);
-        assert!(arrivals.windows(2).any(|w| w[1] - w[0] > 1_000));
-    }
-
-    #[test]
-    fn a_packet_above_the_mtu_is_dropped() {
-        let mut link = link(LinkConfig::default());
-        assert_eq!(link.carry(&[0; 1501], Instant::ZERO)[0].fate, Fate::TooBig);
-    }
-}
+mod tests;

@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tidegate::net::{Net, TcpStream};
 use tokio::io::{AsyncWriteExt, Stdout};
 
-use super::link::{self, Link, Role};
+use super::attach::{self, Attached, Role};
 use super::signals::Signals;
 
 /// How long the connection may take to close once everything was received.
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = super::duration)]
     connect_timeout: Duration,
     #[command(flatten)]
-    link: link::Args,
+    device: attach::Args,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -45,7 +45,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn get(args: Args) -> anyhow::Result<ExitCode> {
     let target = Target::of(&args.url)?;
     let mut signals = Signals::catch()?;
-    let Link { net, driver, .. } = args.link.open(Role::Client)?;
+    let Attached { net, driver, .. } = args.device.open(Role::Client)?;
     let result = tokio::select! {
         result = fetch(&net, &target, args.output.as_deref(), args.connect_timeout) => result,
         () = signals.next() => bail!("interrupted"),

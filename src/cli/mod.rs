@@ -1,9 +1,9 @@
 //! The command line: what can be asked for, how errors are told, and what every command needs.
 
+mod attach;
 mod demo;
 mod get;
 mod ladder;
-mod link;
 mod ping;
 mod scenario;
 mod serve;

@@ -10,7 +10,7 @@ use tidegate::net::{Net, Ping, PingEvent};
 use tokio::net::lookup_host;
 use tokio::time::MissedTickBehavior;
 
-use super::link::{self, Link, Role};
+use super::attach::{self, Attached, Role};
 use super::signals::Signals;
 
 /// How long to wait for the last reply.
@@ -33,7 +33,7 @@ pub(crate) struct Args {
     #[arg(short, value_name = "BYTES", default_value_t = 56, value_parser = clap::value_parser!(u32).range(..=65_507))]
     size: u32,
     #[command(flatten)]
-    link: link::Args,
+    device: attach::Args,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -45,7 +45,7 @@ async fn ping(args: Args) -> anyhow::Result<ExitCode> {
     let found = lookup_host((args.host.as_str(), 0)).await;
     let found = found.with_context(|| format!("cannot resolve {}", args.host))?.next();
     let host = found.with_context(|| format!("{} has no address", args.host))?.ip();
-    let Link { net, driver, .. } = args.link.open(Role::Client)?;
+    let Attached { net, driver, .. } = args.device.open(Role::Client)?;
     let socket = Ping::open(&net, host).with_context(|| format!("cannot ping {host}"))?;
     println!("PING {} ({host}) {} bytes of data", args.host, args.size);
     let mut session = Session { net, host, size: args.size as usize, sent: 0, times: Vec::new() };

@@ -13,7 +13,7 @@ use tidegate::net::{Net, TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 use tracing::info;
 
-use super::link::{self, Link, Role};
+use super::attach::{self, Attached, Role};
 use super::signals::Signals;
 
 const ECHO: u16 = 7;
@@ -25,7 +25,7 @@ const HTTP: u16 = 80;
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(flatten)]
-    link: link::Args,
+    device: attach::Args,
     /// Directory whose files HTTP serves; a start page without
     #[arg(long, value_name = "DIR")]
     http_root: Option<PathBuf>,
@@ -45,7 +45,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::catch()?;
-    let Link { net, mut driver, name, addr, addr6 } = args.link.open(Role::Server)?;
+    let Attached { net, mut driver, name, addr, addr6 } = args.device.open(Role::Server)?;
     let servers = Servers::start(&net, args.http_root, args.grace).await?;
     let mut stdout = std::io::stdout();
     writeln!(stdout, "ready {name} {addr} {addr6}")

@@ -1,4 +1,4 @@
-//! The link of a command: its TUN device, the host's and the stack's addresses on it, and the stack behind it.
+//! What a command is attached to: its TUN device, the host's and the stack's addresses on it, and the stack behind it.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use tracing::warn;
 
 /// Options of the device and its addresses.
 #[derive(Debug, clap::Args)]
-#[group(id = "link")]
+#[group(id = "device")]
 pub(crate) struct Args {
     /// Device to create or, if it exists, to attach to; %d stands for the first free number [default: tide0 to serve, else tidec%d]
     #[arg(long, value_name = "NAME", conflicts_with = "tun_fd")]
@@ -52,7 +52,7 @@ pub(crate) enum Role {
 
 /// A stack that runs behind its device.
 #[derive(Debug)]
-pub(crate) struct Link {
+pub(crate) struct Attached {
     pub(crate) net: Net,
     pub(crate) driver: Driver,
     /// The device's name.
@@ -64,7 +64,7 @@ pub(crate) struct Link {
 
 impl Args {
     /// Opens the device, sets up the host's side and starts the stack. What was created goes with the driver.
-    pub(crate) fn open(self, role: Role) -> anyhow::Result<Link> {
+    pub(crate) fn open(self, role: Role) -> anyhow::Result<Attached> {
         let (name, subnet) = match role {
             Role::Server => ("tide0", 77),
             Role::Client => ("tidec%d", 78),
@@ -89,7 +89,7 @@ impl Args {
         let addrs: Vec<(IpAddr, u8)> = vec![(addr.into(), host.len), (addr6.into(), host6.len)];
         let config = StackConfig { addrs, tcp: Default::default() };
         let (net, driver) = Net::start(config, tun).context("cannot start the stack")?;
-        Ok(Link { net, driver, name, addr, addr6 })
+        Ok(Attached { net, driver, name, addr, addr6 })
     }
 }
 

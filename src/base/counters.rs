@@ -159,6 +159,8 @@ counters! {
     tcp_corrections,
     /// Such ACKs held back by the same limit.
     tcp_corrections_limited,
+    /// Duplicates reported to peers (D-SACK, RFC 2883).
+    tcp_dsacks_out,
     /// Connections opened actively.
     tcp_active_opens,
     /// Connections accepted from a listener's handshake.

@@ -81,6 +81,14 @@ impl RangeSet {
         })
     }
 
+    /// The first part of `range` that is in the set.
+    pub fn first_overlap(&self, range: Range<u64>) -> Option<Range<u64>> {
+        let at_start = self.find(range.start);
+        let held = at_start.or_else(|| self.ranges.range(range.start..).next().map(|(&s, &e)| s..e))?;
+        let overlap = held.start.max(range.start)..held.end.min(range.end);
+        (!overlap.is_empty()).then_some(overlap)
+    }
+
     /// True if every number of `range` is in the set.
     pub fn covers(&self, range: Range<u64>) -> bool {
         self.gaps(range).next().is_none()
@@ -167,6 +175,10 @@ mod tests {
             prop_assert_eq!(set.covers(wanted), missing.is_empty());
             prop_assert_eq!(gaps, missing);
             prop_assert_eq!(set.find(probe.0).is_some(), model[probe.0 as usize]);
+            let range = probe.0..probe.0 + probe.1;
+            let first = range.clone().find(|&i| model[i as usize]);
+            let end = first.map(|first| (first..range.end).find(|&i| !model[i as usize]).unwrap_or(range.end));
+            prop_assert_eq!(set.first_overlap(range), first.zip(end).map(|(first, end)| first..end));
         }
     }
 }

@@ -10,8 +10,7 @@ use crate::tcp::config::TcpConfig;
 use crate::tcp::congestion::CongestionControl;
 
 /// Settings whose other values ask for what the stack does not have (yet): key, the value that it has, what the others need.
-const ONE_CHOICE: [(&str, &str, &str); 8] = [
-    ("tcp_dsack", "0", "D-SACK"),
+const ONE_CHOICE: [(&str, &str, &str); 7] = [
     ("tcp_ecn", "0", "ECN"),
     ("tcp_early_retrans", "0", "tail-loss probes"),
     ("tcp_frto", "0", "F-RTO"),
@@ -61,6 +60,7 @@ fn set(name: &str, value: &str, config: &mut TcpConfig) -> Option<Result<(), Str
     match name {
         "tcp_timestamps" => config.timestamps = flag(value)?,
         "tcp_sack" => config.sack = flag(value)?,
+        "tcp_dsack" => config.dsack = flag(value)?,
         "tcp_window_scaling" => config.window_scaling = flag(value)?,
         "tcp_rfc1337" => config.rfc1337 = flag(value)?,
         "tcp_syn_retries" => config.syn_retries = value.parse().ok().filter(|n| (1..=127).contains(n))?,
@@ -121,7 +121,7 @@ mod tests {
     #[test]
     fn settings_reach_the_configuration() {
         let found = after(
-            "sysctl net.ipv4.tcp_timestamps=0 net.ipv4.tcp_sack=0 net.ipv4.tcp_window_scaling=0
+            "sysctl net.ipv4.tcp_timestamps=0 net.ipv4.tcp_sack=0 net.ipv4.tcp_window_scaling=0 net.ipv4.tcp_dsack=0
              sysctl net.ipv4.tcp_rfc1337=0 net.ipv4.tcp_syn_retries=3 net.ipv4.tcp_synack_retries=2
              sysctl net.ipv4.tcp_fin_timeout=30 net.ipv4.tcp_rmem='4096 131072 6291456'
              sysctl net.ipv4.tcp_wmem='4096 16384 4194304' net.ipv4.tcp_congestion_control=reno",
@@ -129,6 +129,7 @@ mod tests {
         let expected = TcpConfig {
             timestamps: false,
             sack: false,
+            dsack: false,
             window_scaling: false,
             rfc1337: false,
             syn_retries: 3,
@@ -164,7 +165,7 @@ mod tests {
     #[test]
     fn what_is_so_anyway_is_taken() {
         for text in [
-            "net.ipv4.tcp_dsack=0 net.ipv4.tcp_ecn=0 net.ipv4.tcp_early_retrans=0 net.ipv4.tcp_frto=0",
+            "net.ipv4.tcp_ecn=0 net.ipv4.tcp_early_retrans=0 net.ipv4.tcp_frto=0",
             "net.ipv4.tcp_recovery=0 net.ipv4.tcp_reordering=3 net.ipv4.tcp_slow_start_after_idle=0",
             "net.ipv4.tcp_fack=1 net.ipv4.tcp_tso_win_divisor=3 net.ipv4.tcp_min_tso_segs=5",
             "net.ipv4.tcp_pacing_ss_ratio=200 net.ipv4.tcp_notsent_lowat=4294967295 net.ipv4.tcp_syncookies=2",
@@ -178,7 +179,6 @@ mod tests {
 
     #[test]
     fn what_the_stack_does_not_have_is_refused() {
-        refused("net.ipv4.tcp_dsack=1", "tcp_dsack=1: D-SACK is not supported");
         refused(
             "net.ipv4.tcp_reordering=5",
             "tcp_reordering=5: another duplicate-ACK threshold is not supported",

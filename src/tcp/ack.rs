@@ -42,6 +42,8 @@ pub struct AckState {
     segment: u16,
     /// Acknowledgements still sent without delay at the start.
     quick: u8,
+    /// Duplicate acknowledgements owed to a peer that counts them.
+    repeats: u8,
     now: bool,
     /// Limits what an attacker can provoke; a half-open entry keeps it from segment to segment.
     pub limit: AnswerLimit,
@@ -50,7 +52,7 @@ pub struct AckState {
 impl AckState {
     /// Nothing owed; the first `quick` acknowledgements go out at once.
     pub fn new(quick: u8) -> Self {
-        AckState { pending: 0, segment: 536, quick, now: false, limit: AnswerLimit::default() }
+        AckState { pending: 0, segment: 536, quick, repeats: 0, now: false, limit: AnswerLimit::default() }
     }
 
     /// True while acknowledgements of in-order data are not delayed.
@@ -70,6 +72,8 @@ impl AckState {
 
     /// In-order data came: `len` bytes in segments of at most `segment`.
     pub fn on_data(&mut self, len: usize, segment: usize) {
+        // The number moves on, which tells more than repeating the old one.
+        self.repeats = 0;
         self.pending = self.pending.saturating_add(len as u32);
         self.segment = self.segment.max(segment.min(usize::from(u16::MAX)) as u16);
     }
@@ -77,6 +81,18 @@ impl AckState {
     /// The next chance to send carries an acknowledgement, whatever else is owed.
     pub fn at_once(&mut self) {
         self.now = true;
+    }
+
+    /// `count` segments came out of order and the peer counts duplicate acknowledgements (RFC 5681 §3.2): one for each, and one
+    /// before them for what came in order.
+    pub fn repeat(&mut self, count: usize) {
+        let news = u8::from(self.repeats == 0 && self.pending > 0);
+        self.repeats = self.repeats.saturating_add(news).saturating_add(count.min(255) as u8);
+    }
+
+    /// One that carries nothing else, and so counts as a repetition, goes out.
+    pub fn repeated(&mut self) {
+        self.repeats = self.repeats.saturating_sub(1);
     }
 
     /// An acknowledgement that an attacker could provoke, limited per connection and kind. False if withheld.
@@ -88,7 +104,10 @@ impl AckState {
 
     /// True if an acknowledgement should go out now.
     pub fn is_due(&self) -> bool {
-        self.now || self.pending > u32::from(self.segment) || (self.pending > 0 && self.quick > 0)
+        self.now
+            || self.repeats > 0
+            || self.pending > u32::from(self.segment)
+            || (self.pending > 0 && self.quick > 0)
     }
 
     /// True if an acknowledgement is owed but may wait for data to ride on.

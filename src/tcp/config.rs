@@ -41,6 +41,8 @@ pub struct TcpConfig {
     pub frto: bool,
     /// After a retransmission timeout without sending begin with the initial window again (RFC 5681 §4.1).
     pub slow_start_after_idle: bool,
+    /// Report what came twice, where SACK is used (D-SACK, RFC 2883).
+    pub dsack: bool,
     /// Initial window in segments (RFC 6928).
     pub initial_window: u32,
     /// Retransmission timeout before a round trip was measured (RFC 6298 §2.1).
@@ -128,6 +130,7 @@ impl Default for TcpConfig {
             tail_loss_probe: true,
             frto: true,
             slow_start_after_idle: false,
+            dsack: true,
             initial_window: 10,
             initial_rto: Duration::from_secs(1),
             min_rto: Duration::from_millis(200),

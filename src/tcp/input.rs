@@ -104,6 +104,7 @@ impl Tcb {
         if segment.has(Flags::SYN) {
             self.answer(Provoked::Challenge, env);
         } else if segment.len() > 0 {
+            self.note_old_text(segment, env);
             self.ack.at_once();
         } else {
             self.answer(Provoked::Correction, env);
@@ -309,7 +310,10 @@ impl Tcb {
         if segment.seq().before(self.rcv.nxt) {
             // A partial duplicate: its sender missed an acknowledgement.
             self.ack.at_once();
+            self.note_old_text(segment, env);
             segment.trim_front(self.rcv.nxt);
+        } else {
+            self.note_text_held(segment, env);
         }
         let has_fin = segment.has(Flags::FIN);
         if let Some(fin) = self.rcv.fin {
@@ -358,8 +362,7 @@ impl Tcb {
             self.fill_holes();
             return Ok(());
         }
-        // A gap: the peer learns of it at once (RFC 5681 §4.2).
-        self.ack.at_once();
+        self.acknowledge_gap(segment);
         let offset = self.rcv.offset + u64::from(segment.seq().since(self.rcv.nxt));
         let payload = std::mem::take(&mut segment.payload);
         let limit = self.receive_limit(env.config);

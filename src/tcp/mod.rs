@@ -29,6 +29,7 @@ mod rate;
 mod reassembly;
 mod receive;
 mod recovery;
+mod report;
 mod rtt;
 mod sack;
 mod segment;

@@ -304,8 +304,11 @@ impl Tcb {
     }
 
     fn send_ack(&mut self, env: &mut Env) -> Option<Frame> {
-        (self.ack.is_due() && self.state != State::SynSent)
-            .then(|| self.emit(self.acceptable_seq(), Flags::ACK, SmallVec::new(), env))
+        if !self.ack.is_due() || self.state == State::SynSent {
+            return None;
+        }
+        self.ack.repeated();
+        Some(self.emit(self.acceptable_seq(), Flags::ACK, SmallVec::new(), env))
     }
 
     /// SND.NXT, unless the peer has shrunk its window below it: then the window's right edge, which the peer still accepts
@@ -355,6 +358,7 @@ impl Tcb {
             options,
         };
         self.ack.sent();
+        self.reported(env);
         self.ts.last_ack_sent = self.rcv.nxt;
         self.deadlines.clear(Timer::DelayedAck);
         env.counters.tcp_out += 1;
@@ -389,15 +393,5 @@ impl Tcb {
         if worthwhile && self.state.receives_data() {
             self.ack.at_once();
         }
-    }
-
-    /// The blocks to report: the newest first (RFC 2018 §4).
-    fn sack_blocks(&self) -> crate::wire::tcp::SackBlocks {
-        let Some(queue) = self.reassembly.as_ref().filter(|_| self.agreed.sack) else {
-            return SmallVec::new();
-        };
-        let most = if self.agreed.timestamps { 3 } else { 4 };
-        let seq = |offset: u64| self.rcv.nxt + (offset - self.rcv.offset) as u32;
-        queue.blocks(most).map(|range| (seq(range.start), seq(range.end))).collect()
     }
 }

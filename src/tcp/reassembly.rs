@@ -4,11 +4,18 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
+use smallvec::SmallVec;
+
 use crate::base::buffer::{Buffer, Slice};
 use crate::base::ranges::RangeSet;
 
 /// Disjoint ranges kept at most; a hole per range is what an honest burst of losses leaves, not more.
 pub const MAX_RANGES: usize = 512;
+
+/// Ranges reported again beside newer ones, as far as there is room.
+const REPEATED: usize = 4;
+/// Ranges that may wait to be reported for the first time: as many as a burst has packets.
+const MAX_UNREPORTED: usize = 64;
 
 /// Out-of-order payloads by stream offset: bytes behind the first byte of the stream.
 #[derive(Debug, Default)]
@@ -17,7 +24,9 @@ pub struct Reassembly {
     payloads: BTreeMap<u64, Slice>,
     ranges: RangeSet,
     /// Offsets inside the ranges that changed last, the newest first (RFC 2018 §4).
-    recent: [u64; 4],
+    recent: SmallVec<[u64; REPEATED]>,
+    /// The first so many of them were not reported yet.
+    unreported: usize,
     memory: usize,
 }
 
@@ -79,10 +88,22 @@ impl Reassembly {
         self.ranges.remove_above(offset);
     }
 
-    /// The ranges held, the one that changed last first, at most `max`.
+    /// The range that holds `offset`.
+    pub fn find(&self, offset: u64) -> Option<Range<u64>> {
+        self.ranges.find(offset)
+    }
+
+    /// The first part of `range` that is held.
+    pub fn first_held(&self, range: Range<u64>) -> Option<Range<u64>> {
+        self.ranges.first_overlap(range)
+    }
+
+    /// The next ranges to report, the one that changed last first, at most `max`. Where more than that were never reported the
+    /// oldest of those go first, as they would have gone if each had been reported when it came.
     pub fn blocks(&self, max: usize) -> impl Iterator<Item = Range<u64>> + '_ {
-        let recent = self.recent.iter().filter_map(|&offset| self.ranges.find(offset));
-        let mut seen: smallvec::SmallVec<[u64; 8]> = smallvec::SmallVec::new();
+        let recent = &self.recent[self.unreported.saturating_sub(max)..];
+        let recent = recent.iter().filter_map(|&offset| self.ranges.find(offset));
+        let mut seen: SmallVec<[u64; 8]> = SmallVec::new();
         recent
             .chain(self.ranges.iter())
             .filter(move |range| {
@@ -91,6 +112,13 @@ impl Reassembly {
                 new
             })
             .take(max)
+    }
+
+    /// [`Reassembly::blocks`] with this `max` were reported. True if others never were.
+    pub fn reported(&mut self, max: usize) -> bool {
+        self.unreported = self.unreported.saturating_sub(max);
+        self.recent.truncate(self.unreported.max(REPEATED));
+        self.unreported > 0
     }
 
     /// Bytes of memory held.
@@ -104,9 +132,15 @@ impl Reassembly {
     }
 
     fn note_recent(&mut self, start: u64) {
-        let at = self.recent.iter().position(|&offset| offset == start).unwrap_or(self.recent.len() - 1);
-        self.recent[..=at].rotate_right(1);
-        self.recent[0] = start;
+        let at = self.recent.iter().position(|&offset| offset == start);
+        if let Some(at) = at {
+            self.recent.remove(at);
+        }
+        self.recent.insert(0, start);
+        if at.is_none_or(|at| at >= self.unreported) {
+            self.unreported = (self.unreported + 1).min(MAX_UNREPORTED);
+        }
+        self.recent.truncate(self.unreported.max(REPEATED));
     }
 
     fn enforce(&mut self, max_memory: usize) -> bool {
@@ -145,8 +179,31 @@ mod tests {
             queue.insert(start, payload(start..start + 10), 1 << 20);
         }
         assert_eq!(queue.blocks(4).collect::<Vec<_>>(), [300..310, 200..210, 100..110]);
+        assert!(!queue.reported(4));
         queue.insert(110, payload(110..120), 1 << 20);
         assert_eq!(queue.blocks(2).collect::<Vec<_>>(), [100..120, 300..310]);
+    }
+
+    /// RFC 2018 §4: more new ranges than one acknowledgement can hold are reported by as many as that takes, each range once at
+    /// least.
+    #[test]
+    fn every_range_is_reported() {
+        let mut queue = Reassembly::default();
+        for i in 1..=7u64 {
+            queue.insert(i * 100, payload(i..i + 10), 1 << 20);
+        }
+        let mut told = Vec::new();
+        loop {
+            told.push(queue.blocks(3).map(|range| range.start / 100).collect::<Vec<_>>());
+            if !queue.reported(3) {
+                break;
+            }
+        }
+        assert_eq!(told, [[3, 2, 1], [6, 5, 4], [7, 6, 5]]);
+        for i in 0..1_000u64 {
+            queue.insert(i * 3 + 10_000, payload(i..i + 1), 1 << 20);
+        }
+        assert!(queue.recent.len() <= MAX_UNREPORTED);
     }
 
     /// Hostile case M1: one byte at every second place, in reverse order, stays within the bounds.
@@ -156,7 +213,7 @@ mod tests {
         let dropped =
             (0..5_000u64).rev().filter(|i| !queue.insert(i * 2 + 1, payload(1..2), 1 << 20)).count();
         assert!(dropped > 0 && queue.ranges.len() <= MAX_RANGES && queue.memory() <= 1 << 20);
-        assert_eq!(queue.blocks(1).next(), Some(1..2), "the nearest are kept");
+        assert_eq!(queue.blocks(usize::MAX).next(), Some(1..2), "the nearest are kept");
     }
 
     proptest! {

@@ -21,6 +21,7 @@ use super::options::SocketOptions;
 use super::reassembly::Reassembly;
 use super::receive::ReceiveQueue;
 use super::recovery::Recovery;
+use super::report::Duplicates;
 use super::rtt::RttEstimator;
 use super::segment::{FourTuple, fixed_headers};
 use super::send::SendQueue;
@@ -208,6 +209,8 @@ pub struct Tcb {
     pub receive_queue: ReceiveQueue,
     /// Out-of-order segments; absent while there are none.
     pub reassembly: Option<Box<Reassembly>>,
+    /// What came twice, to be reported.
+    pub duplicates: Duplicates,
 }
 
 impl Tcb {
@@ -272,6 +275,7 @@ impl Tcb {
             flight: Resting::default(),
             receive_queue: ReceiveQueue::default(),
             reassembly: None,
+            duplicates: Duplicates::default(),
         }
     }
 

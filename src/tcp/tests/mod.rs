@@ -19,6 +19,7 @@ mod mtu;
 mod open;
 mod options;
 mod push;
+mod report;
 mod reset;
 mod retransmit;
 mod sockets;

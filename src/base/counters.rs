@@ -177,6 +177,12 @@ counters! {
     tcp_cookies_accepted,
     /// ACKs to a listener that sent cookies, without a valid one.
     tcp_cookies_failed,
+    /// Received TCP segments that a router marked for congestion (RFC 3168).
+    tcp_marks_in,
+    /// Acknowledgements that echoed a mark.
+    tcp_echoes_in,
+    /// TCP segments that told the peer of a reduced window (CWR).
+    tcp_cwr_out,
     /// TIME-WAIT records evicted because the table was full.
     tcp_time_wait_evicted,
 }

@@ -1,6 +1,6 @@
 //! Named configurations of the stack: what a script finds before it sets anything.
 
-use crate::tcp::config::{SynCookies, TcpConfig};
+use crate::tcp::config::{Ecn, SynCookies, TcpConfig};
 
 /// A named configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +47,7 @@ fn linux() -> TcpConfig {
         timestamps: true,
         sack: true,
         window_scaling: true,
+        ecn: Ecn::Off,
         initial_window: 10,
         syn_retries: 5,
         syn_linear_retries: 4,

@@ -6,12 +6,11 @@
 use super::commands::Setting;
 use super::profile::Profile;
 use crate::base::time::Duration;
-use crate::tcp::config::TcpConfig;
+use crate::tcp::config::{Ecn, TcpConfig};
 use crate::tcp::congestion::CongestionControl;
 
 /// Settings whose other values ask for what the stack does not have (yet): key, the value that it has, what the others need.
-const ONE_CHOICE: [(&str, &str, &str); 7] = [
-    ("tcp_ecn", "0", "ECN"),
+const ONE_CHOICE: [(&str, &str, &str); 6] = [
     ("tcp_early_retrans", "0", "tail-loss probes"),
     ("tcp_frto", "0", "F-RTO"),
     ("tcp_notsent_lowat", "4294967295", "a limit on unsent data"),
@@ -63,6 +62,7 @@ fn set(name: &str, value: &str, config: &mut TcpConfig) -> Option<Result<(), Str
         "tcp_dsack" => config.dsack = flag(value)?,
         "tcp_window_scaling" => config.window_scaling = flag(value)?,
         "tcp_rfc1337" => config.rfc1337 = flag(value)?,
+        "tcp_ecn" => config.ecn = ecn(value)?,
         "tcp_syn_retries" => config.syn_retries = value.parse().ok().filter(|n| (1..=127).contains(n))?,
         "tcp_synack_retries" => config.syn_ack_retries = value.parse().ok()?,
         "tcp_fin_timeout" => {
@@ -96,6 +96,16 @@ fn flag(value: &str) -> Option<bool> {
     }
 }
 
+/// Linux's numbers: 3 to 5 are 1, 1 and 2 where AccECN is not agreed on.
+fn ecn(value: &str) -> Option<Ecn> {
+    match value {
+        "0" => Some(Ecn::Off),
+        "1" | "3" | "4" => Some(Ecn::Request),
+        "2" | "5" => Some(Ecn::Accept),
+        _ => None,
+    }
+}
+
 /// Smallest, initial and largest size of a buffer, in bytes.
 fn sizes(value: &str) -> Option<[usize; 3]> {
     let sizes: Option<Vec<usize>> = value.split_whitespace().map(|size| size.parse().ok()).collect();
@@ -124,7 +134,8 @@ mod tests {
             "sysctl net.ipv4.tcp_timestamps=0 net.ipv4.tcp_sack=0 net.ipv4.tcp_window_scaling=0 net.ipv4.tcp_dsack=0
              sysctl net.ipv4.tcp_rfc1337=0 net.ipv4.tcp_syn_retries=3 net.ipv4.tcp_synack_retries=2
              sysctl net.ipv4.tcp_fin_timeout=30 net.ipv4.tcp_rmem='4096 131072 6291456'
-             sysctl net.ipv4.tcp_wmem='4096 16384 4194304' net.ipv4.tcp_congestion_control=reno",
+             sysctl net.ipv4.tcp_wmem='4096 16384 4194304' net.ipv4.tcp_congestion_control=reno
+             sysctl net.ipv4.tcp_ecn=1",
         );
         let expected = TcpConfig {
             timestamps: false,
@@ -138,6 +149,7 @@ mod tests {
             receive_buffer: 131_072,
             receive_buffer_limit: Some(6_291_456),
             send_buffer: 16_384,
+            ecn: Ecn::Request,
             congestion: CongestionControl::NewReno,
             ..TcpConfig::default()
         };
@@ -165,7 +177,7 @@ mod tests {
     #[test]
     fn what_is_so_anyway_is_taken() {
         for text in [
-            "net.ipv4.tcp_ecn=0 net.ipv4.tcp_early_retrans=0 net.ipv4.tcp_frto=0",
+            "net.ipv4.tcp_ecn=2 net.ipv4.tcp_early_retrans=0 net.ipv4.tcp_frto=0",
             "net.ipv4.tcp_recovery=0 net.ipv4.tcp_reordering=3 net.ipv4.tcp_slow_start_after_idle=0",
             "net.ipv4.tcp_fack=1 net.ipv4.tcp_tso_win_divisor=3 net.ipv4.tcp_min_tso_segs=5",
             "net.ipv4.tcp_pacing_ss_ratio=200 net.ipv4.tcp_notsent_lowat=4294967295 net.ipv4.tcp_syncookies=2",
@@ -191,8 +203,14 @@ mod tests {
         refused("net.ipv4.tcp_nonsense=1", "the setting net.ipv4.tcp_nonsense is not known");
         refused("net.core.rmem_max=1", "the setting net.core.rmem_max is not known");
         refused("tcp_sack=1", "the setting tcp_sack is not known");
-        for wrong in ["tcp_sack=2", "tcp_rmem=5", "tcp_rmem='1 2 x'", "tcp_wmem='0 0 0'", "tcp_syn_retries=0"]
-        {
+        for wrong in [
+            "tcp_sack=2",
+            "tcp_ecn=6",
+            "tcp_rmem=5",
+            "tcp_rmem='1 2 x'",
+            "tcp_wmem='0 0 0'",
+            "tcp_syn_retries=0",
+        ] {
             let (key, value) = wrong.split_once('=').unwrap();
             let value = value.trim_matches('\'');
             refused(&format!("net.ipv4.{wrong}"), &format!("net.ipv4.{key} cannot be `{value}`"));

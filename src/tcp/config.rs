@@ -15,6 +15,17 @@ pub enum SynCookies {
     Always,
 }
 
+/// Whether explicit congestion notification (RFC 3168) is agreed on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Ecn {
+    /// Never.
+    Off,
+    /// With a peer that asks for it.
+    Accept,
+    /// Connections opened here ask for it, too.
+    Request,
+}
+
 /// Settings of every connection of a stack. Changes apply to connections opened afterwards. What a single socket may choose for
 /// itself is in [`SocketOptions`](super::options::SocketOptions); its defaults are here.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +54,8 @@ pub struct TcpConfig {
     pub slow_start_after_idle: bool,
     /// Report what came twice, where SACK is used (D-SACK, RFC 2883).
     pub dsack: bool,
+    /// Explicit congestion notification (RFC 3168, SHLD-8).
+    pub ecn: Ecn,
     /// Initial window in segments (RFC 6928).
     pub initial_window: u32,
     /// Retransmission timeout before a round trip was measured (RFC 6298 §2.1).
@@ -131,6 +144,7 @@ impl Default for TcpConfig {
             frto: true,
             slow_start_after_idle: false,
             dsack: true,
+            ecn: Ecn::Accept,
             initial_window: 10,
             initial_rto: Duration::from_secs(1),
             min_rto: Duration::from_millis(200),

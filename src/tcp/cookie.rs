@@ -14,6 +14,7 @@ use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, Options, TcpHeader, Timestamps};
 
 use super::config::{SynCookies, TcpConfig};
+use super::ecn;
 use super::half_open::HalfOpen;
 use super::segment::{FourTuple, Segment};
 use super::tcb::{Env, default_mss};
@@ -114,7 +115,7 @@ fn timestamp_with(syn: &TcpHeader, now: u32) -> u32 {
     let options = &syn.options;
     let mut bits = options.window_scale.map_or(NO_SCALE, u32::from);
     bits |= if options.sack_permitted { SACK } else { 0 };
-    bits |= if syn.flags.has(Flags::ECE.with(Flags::CWR)) { ECN } else { 0 };
+    bits |= if ecn::is_setup(syn.flags) { ECN } else { 0 };
     let val = now & !mask(OPTION_BITS) | bits;
     if bits > now & mask(OPTION_BITS) { val.wrapping_sub(1 << OPTION_BITS) } else { val }
 }
@@ -124,10 +125,9 @@ fn remembered(ack: &Segment, mss: u16) -> TcpHeader {
     let timestamps = ack.header.options.timestamps;
     let bits = timestamps.map_or(NO_SCALE, |ts| ts.ecr & mask(OPTION_BITS));
     let scale = bits & NO_SCALE;
-    let ecn = if bits & ECN != 0 { Flags::ECE.with(Flags::CWR) } else { Flags::NONE };
     TcpHeader {
         seq: ack.seq() - 1,
-        flags: Flags::SYN.with(ecn),
+        flags: Flags::SYN.with(ecn::setup(bits & ECN != 0)),
         window: ack.header.window,
         options: Options {
             mss: Some(mss),
@@ -161,6 +161,7 @@ impl Tcp {
             // Nothing would bring these back.
             header.options.window_scale = None;
             header.options.sack_permitted = false;
+            header.flags = Flags::SYN;
         } else {
             let clock = now.as_millis() as u32;
             ts_offset = timestamp_with(&header, ts_offset.wrapping_add(clock)).wrapping_sub(clock);

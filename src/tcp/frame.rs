@@ -14,13 +14,14 @@ use super::options::SocketOptions;
 use super::segment::FourTuple;
 
 /// A frame of one segment, or of a super-segment where the payload exceeds `mss` (the device can then segment). DSCP and hop
-/// limit are the socket's (MUST-48, MUST-49), and DF is set where path MTUs are discovered (RFC 1191 §3).
+/// limit are the socket's (MUST-48, MUST-49), the ECN field is `ecn`, and DF is set where path MTUs are discovered (RFC 1191 §3).
 pub fn build(
     tuple: &FourTuple,
     header: &TcpHeader,
     payload: SmallVec<[Slice; 4]>,
     mss: u16,
     options: &SocketOptions,
+    ecn: u8,
     capabilities: Capabilities,
 ) -> Frame {
     let ip = IpHeader {
@@ -28,7 +29,7 @@ pub fn build(
         dst: tuple.remote.addr,
         protocol: protocol::TCP,
         hop_limit: options.hop_limit,
-        traffic_class: options.traffic_class,
+        traffic_class: options.traffic_class | ecn,
     };
     let mut bytes = header.to_bytes();
     let payload_len: usize = payload.iter().map(|slice| slice.len()).sum();

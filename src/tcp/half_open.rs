@@ -8,6 +8,7 @@ use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, Options, TcpHeader, Timestamps};
 
 use super::ack::AnswerLimit;
+use super::ecn;
 use super::options::SocketOptions;
 use super::segment::{FourTuple, Segment};
 use super::state::State;
@@ -33,6 +34,8 @@ pub struct HalfOpen {
     window_scale: Option<u8>,
     sack_permitted: bool,
     timestamp: Option<u32>,
+    /// The SYN asked for ECN, and every copy of it.
+    ecn: bool,
     /// When its SYN-ACK was sent last.
     pub sent_at: Instant,
     /// What it answered to whoever provokes it.
@@ -56,6 +59,7 @@ impl HalfOpen {
             window_scale: options.window_scale,
             sack_permitted: options.sack_permitted,
             timestamp: options.timestamps.map(|ts| ts.val),
+            ecn: ecn::is_setup(syn.flags),
             sent_at: now,
             limit: AnswerLimit::default(),
         }
@@ -72,7 +76,7 @@ impl HalfOpen {
         tcb.snd.nxt = self.iss + 1;
         let syn = TcpHeader {
             seq: self.irs,
-            flags: Flags::SYN,
+            flags: Flags::SYN.with(ecn::setup(self.ecn)),
             window: self.window,
             options: Options {
                 mss: self.mss,
@@ -92,6 +96,7 @@ impl HalfOpen {
     pub fn on_repeated_syn(&mut self, syn: &TcpHeader) {
         let newer = syn.options.timestamps.map(|ts| ts.val);
         self.timestamp = self.timestamp.and(newer.or(self.timestamp));
+        self.ecn &= ecn::is_setup(syn.flags);
         self.repeated = true;
     }
 

@@ -64,6 +64,7 @@ impl Tcb {
     fn check_sequence(&mut self, segment: &mut Segment, env: &mut Env) -> Step {
         let its_syn = segment.has(Flags::SYN) && segment.seq() == self.rcv.irs;
         if its_syn && self.state == State::SynReceived {
+            self.agree_on_ecn(segment.header.flags);
             if !segment.has(Flags::ACK) {
                 // The peer did not get our SYN-ACK.
                 self.syn_due = true;
@@ -188,6 +189,7 @@ impl Tcb {
         }
         self.probes = 0;
         self.heard_at = env.now;
+        self.take_echo(segment, env);
         let newer = ack.after(self.snd.una);
         self.take_acknowledgement(segment, env);
         if ack == self.snd.una {
@@ -354,6 +356,7 @@ impl Tcb {
             // Nobody will ever read it: RFC 9293 §3.6.1, half-duplex close (MAY-1, SHLD-3).
             return Err(Verdict::Abort(DropReason::TcpAfterClose));
         }
+        self.take_mark(segment, env);
         if segment.seq() == self.rcv.nxt {
             let len = segment.payload.len();
             let per_segment = len.min(usize::from(self.agreed.advertised_mss));
@@ -424,6 +427,7 @@ impl Tcb {
     pub fn establish(&mut self, segment: &Segment, env: &mut Env) {
         let sent_once = self.retries == 0 && !self.syn_repeated;
         self.rtt.syn_retransmitted = self.retries > 0;
+        self.conclude_ecn();
         self.rtt.backoff = 0;
         self.retries = 0;
         self.troubled_since = NEVER;

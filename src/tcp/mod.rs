@@ -9,6 +9,7 @@ pub mod config;
 pub mod congestion;
 mod cookie;
 mod delivered;
+mod ecn;
 mod flight;
 mod frame;
 mod giving_up;
@@ -62,7 +63,7 @@ use crate::base::timers::TimerQueue;
 use crate::device::Capabilities;
 use crate::ip::path_mtu::PathMtus;
 use crate::ip::{Datagram, Ip, output as ip_output};
-use crate::wire::ip::Endpoint;
+use crate::wire::ip::{Endpoint, ecn::NOT_ECT};
 use crate::wire::packet::Frame;
 use crate::wire::tcp::{Flags, TcpHeader};
 use config::TcpConfig;
@@ -267,7 +268,8 @@ impl Tcp {
         counters: &mut Counters,
     ) {
         counters.tcp_out += 1;
-        let frame = frame::build(tuple, header, SmallVec::new(), u16::MAX, options, self.capabilities);
+        let frame =
+            frame::build(tuple, header, SmallVec::new(), u16::MAX, options, NOT_ECT, self.capabilities);
         self.push_reply(frame, counters);
     }
 

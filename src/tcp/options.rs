@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::base::socket::SocketError;
 use crate::base::time::{Duration, Instant};
 
-use super::config::TcpConfig;
+use super::config::{Ecn, TcpConfig};
 use super::congestion::CongestionControl;
 use super::tcb::Tcb;
 use super::{ListenerId, Tcp, TcpId};
@@ -89,6 +89,9 @@ pub struct SocketOptions {
     pub path_mtu_discovery: bool,
     /// `TCP_CONGESTION`: the algorithm. It counts when the connection is opened. Default: [`TcpConfig::congestion`].
     pub congestion: CongestionControl,
+    /// Explicit congestion notification (RFC 3168; policy 21). It counts when the connection is opened. Default:
+    /// [`TcpConfig::ecn`], with peers that ask.
+    pub ecn: Ecn,
     /// `IP_RECVERR`: soft ICMP errors are told at once as the pending error (MUST-47, SHLD-25), not only when the connection is
     /// given up. Default false: reports are off, as SHLD-20 allows.
     pub report_soft_errors: bool,
@@ -125,6 +128,7 @@ impl SocketOptions {
             hop_limit: config.hop_limit,
             path_mtu_discovery: config.path_mtu_discovery,
             congestion: config.congestion,
+            ecn: config.ecn,
             report_soft_errors: false,
         }
     }

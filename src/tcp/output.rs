@@ -6,10 +6,12 @@ use smallvec::SmallVec;
 use crate::base::buffer::Slice;
 use crate::base::time::{Duration, Instant};
 use crate::ip::output::{MAX_PACKET, header_len};
+use crate::wire::ip::ecn::NOT_ECT;
 use crate::wire::packet::Frame;
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, MAX_HEADER, Options, TcpHeader};
 
+use super::ecn::Marks;
 use super::frame;
 use super::rate::Delivery;
 use super::recovery::Phase;
@@ -60,13 +62,22 @@ impl Tcb {
             dst_port: self.tuple.remote.port,
             seq: self.snd.iss,
             ack: if answers { self.rcv.nxt } else { SeqNum(0) },
-            flags: if answers { Flags::SYN.with(Flags::ACK) } else { Flags::SYN },
+            flags: if answers { Flags::SYN.with(Flags::ACK) } else { Flags::SYN }
+                .with(self.ecn_setup_flags()),
             window: self.initial_window(config) as u16,
             urgent: 0,
             options,
         };
         env.counters.tcp_out += 1;
-        frame::build(&self.tuple, &header, SmallVec::new(), self.agreed.mss, &self.options, env.capabilities)
+        frame::build(
+            &self.tuple,
+            &header,
+            SmallVec::new(),
+            self.agreed.mss,
+            &self.options,
+            NOT_ECT,
+            env.capabilities,
+        )
     }
 
     /// Data, unless the algorithm paces and it is not time yet: the tail loss probe, what is lost, new data.
@@ -139,7 +150,7 @@ impl Tcb {
             episode.repeats.sent_again(end.since(start), env.now);
         }
         let fin = self.snd.fin.is_some_and(|fin| fin.before(end));
-        self.send_range(start, end, fin, true, env)
+        self.send_range(start, end, fin, true, Marks::default(), env)
     }
 
     /// How much from `start` on the peer's window has room for. After a shrink what fits goes again as usual (SHLD-16) and what does
@@ -191,7 +202,8 @@ impl Tcb {
             self.arm_retransmit(env);
         }
         self.arm_tail_probe(env);
-        Some(self.send_range(start, end, fin, overridden, env))
+        let marks = if len > 0 { self.mark_new_data(env) } else { Marks::default() };
+        Some(self.send_range(start, end, fin, overridden, marks, env))
     }
 
     /// Notes that `start..end` is under way from now on.
@@ -264,12 +276,20 @@ impl Tcb {
         (room as u32 / full * full).max(full)
     }
 
-    fn send_range(&mut self, start: SeqNum, end: SeqNum, fin: bool, push: bool, env: &mut Env) -> Frame {
+    fn send_range(
+        &mut self,
+        start: SeqNum,
+        end: SeqNum,
+        fin: bool,
+        push: bool,
+        marks: Marks,
+        env: &mut Env,
+    ) -> Frame {
         let data_end = if fin { end - 1 } else { end };
         let len = data_end.since(start) as usize;
         let offset = start.since(self.data_start()) as usize;
         let payload = self.send_queue.slices(offset, len);
-        let mut flags = Flags::ACK;
+        let mut flags = Flags::ACK.with(marks.flags);
         // PSH on the last byte written, unless more is announced (policy 13; MUST-61). What waited for it goes with PSH.
         if len > 0 && data_end == self.data_end() && (push || fin || !self.is_corked()) {
             flags = flags.with(Flags::PSH);
@@ -283,7 +303,7 @@ impl Tcb {
             self.counts.sent_data(env.now);
             self.note_sent(len as u32, env.now);
         }
-        self.emit(start, flags, payload, env)
+        self.emit(start, flags, payload, marks.field, env)
     }
 
     /// What recovery and pacing want to know of data that leaves.
@@ -300,7 +320,7 @@ impl Tcb {
     /// An empty segment at SND.UNA − 1: out of the peer's window, so that it must answer (policy 15; MUST-36).
     fn send_probe(&mut self, env: &mut Env) -> Option<Frame> {
         std::mem::take(&mut self.probe_due)
-            .then(|| self.emit(self.snd.una - 1, Flags::ACK, SmallVec::new(), env))
+            .then(|| self.emit(self.snd.una - 1, Flags::ACK, SmallVec::new(), NOT_ECT, env))
     }
 
     fn send_ack(&mut self, env: &mut Env) -> Option<Frame> {
@@ -308,7 +328,7 @@ impl Tcb {
             return None;
         }
         self.ack.repeated();
-        Some(self.emit(self.acceptable_seq(), Flags::ACK, SmallVec::new(), env))
+        Some(self.emit(self.acceptable_seq(), Flags::ACK, SmallVec::new(), NOT_ECT, env))
     }
 
     /// SND.NXT, unless the peer has shrunk its window below it: then the window's right edge, which the peer still accepts
@@ -340,8 +360,16 @@ impl Tcb {
         }
     }
 
-    /// Every segment after the handshake: acknowledgement, window, timestamps, SACK blocks.
-    fn emit(&mut self, seq: SeqNum, flags: Flags, payload: SmallVec<[Slice; 4]>, env: &mut Env) -> Frame {
+    /// Every segment after the handshake: acknowledgement and echo of marks, window, timestamps, SACK blocks.
+    fn emit(
+        &mut self,
+        seq: SeqNum,
+        flags: Flags,
+        payload: SmallVec<[Slice; 4]>,
+        ecn: u8,
+        env: &mut Env,
+    ) -> Frame {
+        let flags = flags.with(self.ecn_echo());
         let window = self.select_window(env);
         let full = self.full_segment() as u16;
         let urgent = self.urgent_pointer(seq);
@@ -362,7 +390,7 @@ impl Tcb {
         self.ts.last_ack_sent = self.rcv.nxt;
         self.deadlines.clear(Timer::DelayedAck);
         env.counters.tcp_out += 1;
-        frame::build(&self.tuple, &header, payload, full, &self.options, env.capabilities)
+        frame::build(&self.tuple, &header, payload, full, &self.options, ecn, env.capabilities)
     }
 
     /// The window field. The right edge moves only by a worthwhile step (RFC 9293 §3.8.6.2.2, MUST-39) and never back.

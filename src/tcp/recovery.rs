@@ -261,6 +261,7 @@ impl Tcb {
         if self.recovery.phase == Phase::Open {
             self.reduce(Congestion::Loss, before.unreported, env);
         }
+        self.tell_of_reduction();
         self.recovery.phase = Phase::FastRecovery;
         self.recovery.recover = self.snd.nxt;
         self.recovery.tail_probe = TailProbe::default();
@@ -274,6 +275,7 @@ impl Tcb {
         }
         let unreported = self.outstanding() - self.flight.sent.sacked();
         self.reduce(why, unreported, env);
+        self.tell_of_reduction();
         self.recovery.phase = Phase::Reduced;
         self.recovery.recover = self.snd.nxt;
     }
@@ -391,6 +393,7 @@ impl Tcb {
         let lost = self.flight.sent.lost().saturating_sub(before);
         self.flight.delivery.lose(lost);
         self.begin_timeout_episode(first, env);
+        self.tell_of_reduction();
         self.recovery.phase = Phase::Loss;
         self.recovery.timed_out = true;
         self.recovery.recover = self.snd.nxt;

@@ -6,7 +6,7 @@ use crate::base::buffer::Slice;
 use crate::base::counters::DropReason;
 use crate::ip::Datagram;
 use crate::wire::checksum::Sum;
-use crate::wire::ip::{Endpoint, protocol};
+use crate::wire::ip::{Endpoint, ecn, protocol};
 use crate::wire::packet::Offload;
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, TcpHeader};
@@ -25,6 +25,8 @@ pub struct FourTuple {
 pub struct Segment {
     /// Which connection it is for.
     pub tuple: FourTuple,
+    /// The ECN field of its IP header; of a SYN always Not-ECT.
+    pub ecn: u8,
     /// The header.
     pub header: TcpHeader,
     /// The payload.
@@ -36,7 +38,7 @@ impl Segment {
     pub fn parse(datagram: Datagram) -> Result<Segment, DropReason> {
         let ip = datagram.header;
         let bytes = datagram.payload();
-        let (header, header_len) = TcpHeader::parse(bytes).ok_or(DropReason::TcpMalformed)?;
+        let (mut header, header_len) = TcpHeader::parse(bytes).ok_or(DropReason::TcpMalformed)?;
         // With an offload the sender's side left the sum to us: the packet never crossed a wire (tun facts, behaviour 2).
         if datagram.packet.offload == Offload::None
             && !Sum::pseudo_header(ip.src, ip.dst, protocol::TCP, bytes.len()).add(bytes).is_valid()
@@ -51,9 +53,15 @@ impl Segment {
         if header.src_port == 0 || header.dst_port == 0 || tuple.local == tuple.remote {
             return Err(DropReason::TcpMalformed);
         }
+        let mut ecn = ip.traffic_class & ecn::MASK;
+        if header.flags.has(Flags::SYN) && ecn != ecn::NOT_ECT {
+            // RFC 3168 §6.1.1: no SYN leaves ECN-capable. A path that writes this field would mark everything: no ECN over it.
+            header.flags = header.flags.without(Flags::ECE.with(Flags::CWR));
+            ecn = ecn::NOT_ECT;
+        }
         let payload = datagram.payload.start + header_len..datagram.payload.end;
         let payload = Slice::from(datagram.packet.buffer).slice(payload);
-        Ok(Segment { tuple, header, payload })
+        Ok(Segment { tuple, ecn, header, payload })
     }
 
     /// SEG.SEQ.
@@ -123,7 +131,7 @@ pub(crate) mod tests {
         let end = Endpoint::new([10, 0, 0, 1].into(), 1);
         let header = TcpHeader { seq: SeqNum(seq), flags, ..TcpHeader::default() };
         let payload = crate::base::buffer::Buffer::copy_of(payload).into();
-        Segment { tuple: FourTuple { local: end, remote: end }, header, payload }
+        Segment { tuple: FourTuple { local: end, remote: end }, ecn: ecn::NOT_ECT, header, payload }
     }
 
     /// RFC 9293 §3.10.7.4: a segment is trimmed to fit into the window before its text is taken.

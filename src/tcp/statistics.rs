@@ -136,6 +136,10 @@ pub struct Statistics {
     pub sack: bool,
     /// Window scaling was agreed (RFC 7323).
     pub window_scaling: bool,
+    /// ECN was agreed (RFC 3168).
+    pub ecn: bool,
+    /// The peer has sent an ECN-capable packet.
+    pub ecn_seen: bool,
     /// The retransmission timeout, back-off included.
     pub rto: Duration,
     /// The longest that an acknowledgement is withheld.
@@ -201,8 +205,8 @@ impl Statistics {
     pub fn named(&self) -> [(&'static str, u64); 35] {
         let micros = |time: Duration| time.as_micros() as u64;
         let millis = |time: Duration| time.as_millis() as u64;
-        let options =
-            u64::from(self.timestamps) | u64::from(self.sack) << 1 | u64::from(self.window_scaling) << 2;
+        let options = [self.timestamps, self.sack, self.window_scaling, self.ecn, self.ecn_seen];
+        let options = options.into_iter().rev().fold(0, |bits, bit| bits << 1 | u64::from(bit));
         // Linux's infinity is 2³¹ − 1.
         let ssthresh = u64::from(self.slow_start_threshold.min(i32::MAX as u32));
         [
@@ -292,6 +296,8 @@ impl Tcb {
             timestamps: self.agreed.timestamps,
             sack: self.agreed.sack,
             window_scaling: self.agreed.scaling,
+            ecn: self.agreed.ecn.is_made(),
+            ecn_seen: self.ecn.seen,
             rto: self.rtt.rto(config),
             ack_timeout: config.delayed_ack,
             send_mss: mss,

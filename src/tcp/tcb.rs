@@ -14,6 +14,7 @@ use super::ack::AckState;
 use super::close::Lingering;
 use super::config::TcpConfig;
 use super::congestion::Controller;
+use super::ecn::{Agreement, EcnState};
 use super::flight::Resting;
 use super::giving_up::NEVER;
 use super::mtu::PathState;
@@ -107,6 +108,8 @@ pub struct Agreed {
     pub sack: bool,
     /// Both sides sent timestamps.
     pub timestamps: bool,
+    /// ECN.
+    pub ecn: Agreement,
 }
 
 /// Timestamps of a connection (RFC 7323 §4).
@@ -191,6 +194,8 @@ pub struct Tcb {
     pub rtt: RttEstimator,
     /// How much may be under way.
     pub congestion: Controller,
+    /// Explicit congestion notification.
+    pub ecn: EcnState,
     /// Loss recovery.
     pub recovery: Recovery,
     /// What the path carries.
@@ -230,6 +235,7 @@ impl Tcb {
             mss: default_mss(tuple.remote.addr).min(advertised_mss),
             advertised_mss,
             rcv_shift: window_shift(env.config, &options),
+            ecn: Agreement::offered(&options, state),
             ..Agreed::default()
         };
         Tcb {
@@ -267,6 +273,7 @@ impl Tcb {
             agreed,
             ts: TimestampState { offset: ts_offset, ..TimestampState::default() },
             rtt: RttEstimator::default(),
+            ecn: EcnState::default(),
             recovery: Recovery::new(iss),
             path: PathState::default(),
             counts: Counts::new(env.now),
@@ -291,6 +298,7 @@ impl Tcb {
         self.rcv.nxt = header.seq + 1;
         self.rcv.adv = self.rcv.nxt + self.initial_window(env.config);
         self.agree(&header.options, env);
+        self.agree_on_ecn(header.flags);
         // The window of a SYN is never scaled (RFC 7323 §2.2).
         self.snd.wnd = u32::from(header.window);
         self.snd.max_wnd = self.snd.wnd;

@@ -252,6 +252,18 @@ pub mod protocol {
     pub const DESTINATION_OPTIONS: u8 = 60;
 }
 
+/// The ECN field: the lower two bits of the traffic class (RFC 3168 §5).
+pub mod ecn {
+    /// Not ECN-capable.
+    pub const NOT_ECT: u8 = 0;
+    /// ECN-capable, as TCP sends it.
+    pub const ECT0: u8 = 2;
+    /// Congestion experienced: a router's mark.
+    pub const CE: u8 = 3;
+    /// The bits of the field.
+    pub const MASK: u8 = 3;
+}
+
 /// An address and a port: one end of a flow. Smaller than `SocketAddr`, since tables hold millions of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Endpoint {

@@ -8,6 +8,7 @@ mod blind;
 mod close;
 mod cookie;
 mod data;
+mod ecn;
 mod giving_up;
 mod handshake;
 mod hostile;
@@ -68,10 +69,12 @@ struct Seg {
     /// The urgent pointer.
     urgent: u16,
     options: Options,
+    /// The ECN field of the IP header.
+    ecn: u8,
 }
 
 fn seg(flags: Flags, seq: u32, ack: u32) -> Seg {
-    Seg { flags, seq, ack, payload: Vec::new(), window: None, urgent: 0, options: Options::default() }
+    Seg { flags, seq, ack, payload: Vec::new(), window: None, urgent: 0, options: Options::default(), ecn: 0 }
 }
 
 impl Seg {
@@ -88,6 +91,12 @@ impl Seg {
     fn urgent(mut self, pointer: u16) -> Self {
         self.urgent = pointer;
         self.flags = self.flags.with(Flags::URG);
+        self
+    }
+
+    /// The ECN field of the IP header.
+    fn ecn(mut self, field: u8) -> Self {
+        self.ecn = field;
         self
     }
 
@@ -252,6 +261,7 @@ impl Bench {
             payload,
             u16::MAX,
             &SocketOptions::default(),
+            s.ecn,
             Capabilities::plain(65_535),
         );
         let packet: Packet = frame.to_packet();
@@ -260,7 +270,7 @@ impl Bench {
             dst: peer.remote.addr,
             protocol: protocol::TCP,
             hop_limit: 64,
-            traffic_class: 0,
+            traffic_class: s.ecn,
         };
         let len = packet.bytes().len();
         self.tcp.receive(Datagram { header: ip, packet, payload: 20..len }, &mut self.counters, self.now);
@@ -289,6 +299,7 @@ impl Bench {
             window: Some(header.window),
             urgent: header.urgent,
             options: header.options,
+            ecn: bytes[1] & 3,
         })
     }
 

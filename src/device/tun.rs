@@ -298,8 +298,8 @@ mod sys {
     pub(super) const IFF_PERSIST: c_short = 0x0800;
     pub(super) const IFF_NO_PI: c_short = 0x1000;
     pub(super) const IFF_VNET_HDR: c_short = 0x4000;
-    /// TUN_F_CSUM, TUN_F_TSO4 and TUN_F_TSO6.
-    pub(super) const OFFLOAD: c_uint = 0x01 | 0x02 | 0x04;
+    /// TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 and TUN_F_TSO_ECN (super-segments whose first segment carries CWR).
+    pub(super) const OFFLOAD: c_uint = 0x01 | 0x02 | 0x04 | 0x08;
 
     /// `struct ifreq` with its union as these calls use it: two bytes of flags, the rest zero.
     #[repr(C, align(8))]

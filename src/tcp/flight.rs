@@ -8,6 +8,7 @@ use crate::wire::seq::SeqNum;
 use super::rack::Rack;
 use super::rate::Delivery;
 use super::sent::SentQueue;
+use super::timers::FlightDeadlines;
 
 /// The state of the bytes under way.
 #[derive(Debug)]
@@ -20,6 +21,12 @@ pub struct Flight {
     pub delivery: Delivery,
     /// How far the window is used.
     pub usage: Usage,
+    /// Without SACK: duplicate acknowledgements in a row.
+    pub dup_acks: u8,
+    /// Without SACK: bytes that they say have left the network.
+    pub departed: u32,
+    /// Timers.
+    pub deadlines: FlightDeadlines,
     /// When the next transmission may leave, if the algorithm paces.
     pub paced_until: Instant,
 }
@@ -31,6 +38,9 @@ impl Flight {
             rack: Rack::new(),
             delivery: Delivery::starting(0, Instant::ZERO),
             usage: Usage::new(),
+            dup_acks: 0,
+            departed: 0,
+            deadlines: FlightDeadlines::new(),
             paced_until: Instant::ZERO,
         }
     }

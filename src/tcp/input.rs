@@ -232,8 +232,6 @@ impl Tcb {
     pub fn after_advance(&mut self, env: &Env) {
         if self.flight.sent.is_empty() {
             self.flight.rest();
-            self.deadlines.clear(Timer::Reordering);
-            self.deadlines.clear(Timer::Pace);
         }
         self.arm_retransmit(env);
         self.arm_tail_probe(env);

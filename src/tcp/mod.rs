@@ -312,7 +312,8 @@ impl Tcp {
         let Some(tcb) = self.connections.at_mut(index) else { return };
         let owned = matches!(self.owners.get(&tcb.tuple), Some(&Owner::Connection(owner)) if owner == index);
         if tcb.state == State::TimeWait && owned {
-            tcb.deadlines = timers::Deadlines::default();
+            tcb.deadlines = timers::ConnectionDeadlines::new();
+            tcb.flight.rest();
             let (record, evicted) = self.time_wait.insert(tcb, now);
             self.owners.insert(tcb.tuple, Owner::TimeWait(record));
             evicted.map(|tuple| self.owners.remove(&tuple));
@@ -345,7 +346,7 @@ impl Tcp {
     /// The connection's node in the timer queue. A deadline that moved away is left: it fires early, finds nothing due, and is
     /// set anew (lazy re-arm); so a timer restarted by every ACK costs nothing.
     fn arm(&mut self, index: u32) {
-        let next = self.connections.at(index).and_then(|tcb| tcb.deadlines.next());
+        let next = self.connections.at(index).and_then(|tcb| tcb.next_deadline());
         match (next, self.timers.get(index)) {
             (Some(next), Some(armed)) if armed <= next => {}
             (next, _) => self.timers.set(index, next),
@@ -357,7 +358,7 @@ impl Tcp {
         while let Some(index) = self.timers.pop_due(now) {
             if let Some(tcb) = self.connections.at_mut(index) {
                 let mut dead = false;
-                while let Some(timer) = tcb.deadlines.take_due(now) {
+                while let Some(timer) = tcb.take_due(now) {
                     dead |= tcb.on_timer(timer, &mut env!(self, counters, now));
                 }
                 if dead {

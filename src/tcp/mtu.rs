@@ -154,6 +154,7 @@ impl Tcb {
     fn resend_larger(&mut self, mss: u16, env: &Env) {
         if self.flight.sent.mark_larger(mss) {
             self.recovery.repeat(self.snd.nxt);
+            (self.flight.dup_acks, self.flight.departed) = (0, 0);
             self.arm_retransmit(env);
         }
     }

@@ -83,7 +83,8 @@ impl Tcb {
     /// Data, unless the algorithm paces and it is not time yet: the tail loss probe, what is lost, new data.
     fn send_data(&mut self, env: &mut Env) -> Option<Frame> {
         if self.congestion.pacing_rate().is_some() && env.now < self.flight.paced_until {
-            self.deadlines.set(Timer::Pace, self.flight.paced_until);
+            let until = self.flight.paced_until;
+            self.flight.deadlines.set(Timer::Pace, until);
             return None;
         }
         self.send_tail_probe(env).or_else(|| self.retransmit(env)).or_else(|| self.send_new(env))

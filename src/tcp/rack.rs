@@ -110,8 +110,8 @@ impl Tcb {
         let window = self.flight.rack.rtt + self.reordering_window();
         let (lost, wait) = self.flight.sent.mark_overtaken(newest, window, env.now);
         match wait {
-            Some(wait) => self.deadlines.set(Timer::Reordering, env.now + wait),
-            None => self.deadlines.clear(Timer::Reordering),
+            Some(wait) => self.flight.deadlines.set(Timer::Reordering, env.now + wait),
+            None => self.flight.deadlines.clear(Timer::Reordering),
         }
         lost
     }

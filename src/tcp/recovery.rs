@@ -39,9 +39,6 @@ pub struct Recovery {
     pub phase: Phase,
     /// SND.NXT when the phase began: one reduction of the window until this is acknowledged (RFC 6582 §3.2).
     pub recover: SeqNum,
-    dup_acks: u32,
-    /// Bytes that duplicate acknowledgements say have left the network, without SACK.
-    departed: u32,
     /// The probe for a loss at the end.
     pub tail_probe: TailProbe,
     /// The retransmission timer fired: the first lost segment goes whatever the window says.
@@ -76,8 +73,6 @@ impl Recovery {
         Recovery {
             phase: Phase::Open,
             recover: iss,
-            dup_acks: 0,
-            departed: 0,
             tail_probe: TailProbe::default(),
             timed_out: false,
             reordering: Reordering::default(),
@@ -89,17 +84,7 @@ impl Recovery {
     pub fn repeat(&mut self, nxt: SeqNum) {
         self.phase = Phase::Loss;
         self.recover = nxt;
-        self.forget_duplicates();
         self.episode = None;
-    }
-
-    /// Duplicate acknowledgements in a row, without SACK.
-    pub fn dup_acks(&self) -> u32 {
-        self.dup_acks
-    }
-
-    fn forget_duplicates(&mut self) {
-        (self.dup_acks, self.departed) = (0, 0);
     }
 }
 
@@ -110,7 +95,7 @@ impl Tcb {
         self.outstanding()
             .saturating_sub(sent.lost())
             .saturating_sub(sent.sacked())
-            .saturating_sub(self.recovery.departed)
+            .saturating_sub(self.flight.departed)
     }
 
     /// Bytes sent and not acknowledged.
@@ -214,7 +199,7 @@ impl Tcb {
             // RFC 6582 §3.2 step 3, partial acknowledgement: the next hole begins at SND.UNA.
             Phase::FastRecovery if newer => self.flight.sent.mark_first_lost(mss),
             // Step 2: only if what is acknowledged goes beyond the last recovery's.
-            Phase::Open | Phase::Reduced if self.recovery.dup_acks >= DUP_THRESH => {
+            Phase::Open | Phase::Reduced if u32::from(self.flight.dup_acks) >= DUP_THRESH => {
                 let fresh =
                     self.recovery.phase == Phase::Reduced || self.snd.una.after(self.recovery.recover);
                 if fresh { self.flight.sent.mark_first_lost(mss) } else { 0 }
@@ -234,25 +219,24 @@ impl Tcb {
     /// Without SACK each duplicate says that one segment has left the network behind a hole. No more can have left than were sent
     /// behind it (hostile case M8: spoofed duplicates).
     fn count_departures(&mut self, duplicate: bool, newer: bool, delivered: &mut Delivered) {
-        let mss = self.mss();
-        let recovery = &mut self.recovery;
+        let (mss, outstanding) = (self.mss(), self.outstanding());
+        let partial = self.recovery.phase == Phase::FastRecovery && !self.is_recovered();
+        let flight = &mut *self.flight;
         if newer {
-            let gone = if recovery.phase == Phase::FastRecovery && !self.snd.una.at_or_after(recovery.recover)
-            {
-                recovery.departed.min(delivered.bytes.saturating_sub(mss))
+            let gone = if partial {
+                flight.departed.min(delivered.bytes.saturating_sub(mss))
             } else {
-                recovery.dup_acks = 0;
-                recovery.departed
+                flight.dup_acks = 0;
+                flight.departed
             };
-            recovery.departed -= gone;
+            flight.departed -= gone;
             delivered.bytes = delivered.bytes.saturating_sub(gone);
         } else if duplicate {
-            recovery.dup_acks = recovery.dup_acks.saturating_add(1);
-            let outstanding = self.snd.nxt.since(self.snd.una);
-            let most = outstanding.saturating_sub(self.flight.sent.lost()).saturating_sub(mss);
-            let departed = recovery.departed.saturating_add(mss).min(most);
-            delivered.bytes += departed.saturating_sub(recovery.departed);
-            recovery.departed = departed;
+            flight.dup_acks = flight.dup_acks.saturating_add(1);
+            let most = outstanding.saturating_sub(flight.sent.lost()).saturating_sub(mss);
+            let departed = flight.departed.saturating_add(mss).min(most);
+            delivered.bytes += departed.saturating_sub(flight.departed);
+            flight.departed = departed;
         }
     }
 
@@ -265,7 +249,7 @@ impl Tcb {
         self.recovery.phase = Phase::FastRecovery;
         self.recovery.recover = self.snd.nxt;
         self.recovery.tail_probe = TailProbe::default();
-        self.deadlines.clear(Timer::TailProbe);
+        self.flight.deadlines.clear(Timer::TailProbe);
     }
 
     /// The window comes down without a loss to repair: the peer echoed a mark, or the tail probe repaired it already.
@@ -284,6 +268,7 @@ impl Tcb {
         let outstanding = self.outstanding().max(flight).min(self.congestion.window());
         let at = Reduction { mss: self.mss(), flight: outstanding, now: env.now };
         self.congestion.on_congestion(why, &at);
+        self.tell_of_reduction();
         self.recovery.episode =
             Some(Box::new(Episode { prr: Prr::new(flight), repeats: Repeats::new(self.snd.una) }));
     }
@@ -313,7 +298,7 @@ impl Tcb {
             return;
         }
         self.recovery.reordering.on_recovered();
-        self.recovery.forget_duplicates();
+        (self.flight.dup_acks, self.flight.departed) = (0, 0);
     }
 
     fn in_loss(
@@ -387,6 +372,7 @@ impl Tcb {
         let flight = self.outstanding().min(self.congestion.window().max(self.mss()));
         let at = Reduction { mss: self.mss(), flight, now: env.now };
         self.congestion.on_timeout(first, &at);
+        self.tell_of_reduction();
         let recent = self.flight.rack.rtt().filter(|_| self.agreed.sack && env.config.rack);
         let before = self.flight.sent.lost();
         self.flight.sent.mark_all_lost(recent, env.now);
@@ -398,9 +384,9 @@ impl Tcb {
         self.recovery.timed_out = true;
         self.recovery.recover = self.snd.nxt;
         self.recovery.tail_probe = TailProbe::default();
-        self.recovery.forget_duplicates();
-        self.deadlines.clear(Timer::TailProbe);
-        self.deadlines.clear(Timer::Reordering);
+        (self.flight.dup_acks, self.flight.departed) = (0, 0);
+        self.flight.deadlines.clear(Timer::TailProbe);
+        self.flight.deadlines.clear(Timer::Reordering);
         self.rtt.backoff = self.rtt.backoff.saturating_add(1);
         self.arm_retransmit(env);
     }

@@ -25,6 +25,9 @@ pub enum Waits {
     Window,
 }
 
+/// Bytes per second that the delivery rate is kept in, so that 32 bits reach beyond 500 Gbit/s.
+const RATE_UNIT: u64 = 16;
+
 /// The counters of one connection.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
@@ -36,8 +39,8 @@ pub struct Counts {
     pub duplicates: u32,
     /// Retransmission timeouts.
     pub timeouts: u32,
-    /// The last sample of the delivery rate, in bytes per second, and whether the application limited it.
-    rate: u64,
+    /// The last sample of the delivery rate, in units of [`RATE_UNIT`], and whether the application limited it.
+    rate: u32,
     rate_app_limited: bool,
     data_sent: u32,
     data_received: u32,
@@ -72,8 +75,9 @@ impl Counts {
     /// A sample of the delivery rate: kept, unless only the application's slowness makes it smaller than the last.
     pub fn note_rate(&mut self, sample: Option<&RateSample>) {
         let Some(sample) = sample else { return };
-        if !sample.app_limited || sample.rate() >= self.rate {
-            (self.rate, self.rate_app_limited) = (sample.rate(), sample.app_limited);
+        let rate = (sample.rate() / RATE_UNIT).min(u32::MAX.into()) as u32;
+        if !sample.app_limited || rate >= self.rate {
+            (self.rate, self.rate_app_limited) = (rate, sample.app_limited);
         }
     }
 
@@ -332,7 +336,7 @@ impl Tcb {
 
     fn recovery_state(&self) -> RecoveryState {
         match self.recovery.phase {
-            Phase::Open if self.recovery.dup_acks() > 0 || self.flight.sent.sacked() > 0 => {
+            Phase::Open if self.flight.dup_acks > 0 || self.flight.sent.sacked() > 0 => {
                 RecoveryState::Disorder
             }
             Phase::Open => RecoveryState::Open,

@@ -32,23 +32,25 @@ impl Tcb {
     /// RFC 8985 §7.2: two round trips without an answer, and never after the retransmission timeout (policy 8).
     pub fn arm_tail_probe(&mut self, env: &Env) {
         let sent = &self.flight.sent;
+        if sent.is_empty() {
+            return;
+        }
         let wanted = env.config.tail_loss_probe
             && self.agreed.sack
             && self.recovery.phase != Phase::FastRecovery
             && self.recovery.phase != Phase::Loss
             && self.recovery.tail_probe == TailProbe::Idle
-            && !sent.is_empty()
             && sent.sacked() == 0;
         let (Some(srtt), Some(timeout)) =
             (self.rtt.srtt().filter(|_| wanted), self.deadlines.get(Timer::Retransmit))
         else {
-            return self.deadlines.clear(Timer::TailProbe);
+            return self.flight.deadlines.clear(Timer::TailProbe);
         };
         // With a single segment under way its acknowledgement may be delayed.
         let single = self.outstanding() <= self.mss();
         let patience = if single { env.config.min_rto } else { Duration::from_millis(2) };
         let deadline = (env.now + srtt * 2 + patience).min(timeout);
-        self.deadlines.set(Timer::TailProbe, deadline);
+        self.flight.deadlines.set(Timer::TailProbe, deadline);
     }
 
     /// The timer fired (RFC 8985 §7.3). The retransmission timeout begins anew, whatever the probe does.

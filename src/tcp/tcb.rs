@@ -28,7 +28,7 @@ use super::segment::{FourTuple, fixed_headers};
 use super::send::SendQueue;
 use super::state::State;
 use super::statistics::Counts;
-use super::timers::Deadlines;
+use super::timers::{ConnectionDeadlines, Timer};
 
 /// What every step of a connection may use: settings, the device's abilities, counters and the time.
 pub struct Env<'a> {
@@ -205,7 +205,7 @@ pub struct Tcb {
     /// What is counted for `TCP_INFO`.
     pub counts: Counts,
     /// Timers.
-    pub deadlines: Deadlines,
+    pub deadlines: ConnectionDeadlines,
     /// Bytes from SND.UNA on.
     pub send_queue: SendQueue,
     /// What is under way; absent while nothing is.
@@ -277,7 +277,7 @@ impl Tcb {
             recovery: Recovery::new(iss),
             path: PathState::default(),
             counts: Counts::new(env.now),
-            deadlines: Deadlines::default(),
+            deadlines: ConnectionDeadlines::new(),
             send_queue: SendQueue::default(),
             flight: Resting::default(),
             receive_queue: ReceiveQueue::default(),
@@ -389,6 +389,19 @@ impl Tcb {
         }
     }
 
+    /// When the next timer is due.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        [self.deadlines.next(), self.flight.deadlines.next()].into_iter().flatten().min()
+    }
+
+    /// Takes a timer that is due, and disarms it; those of what is under way first.
+    pub fn take_due(&mut self, now: Instant) -> Option<Timer> {
+        if self.flight.deadlines.next().is_some_and(|deadline| deadline <= now) {
+            return self.flight.deadlines.take_due(now);
+        }
+        self.deadlines.take_due(now)
+    }
+
     /// Ends the connection here and now, with an error for the application; nothing is sent.
     pub fn die(&mut self, error: Option<SocketError>) {
         self.enter(State::Closed);
@@ -398,7 +411,7 @@ impl Tcb {
         self.send_queue.clear();
         self.flight.rest();
         self.reassembly = None;
-        self.deadlines = Deadlines::default();
+        self.deadlines = ConnectionDeadlines::new();
         self.syn_due = false;
         self.probe_due = false;
         self.events |= Readiness::IN | Readiness::OUT | Readiness::HUP | Readiness::RDHUP;

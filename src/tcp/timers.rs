@@ -35,30 +35,34 @@ const TIMERS: [Timer; 8] = [
 ];
 const UNARMED: Instant = Instant::from_nanos(u64::MAX);
 
-/// When each timer is due.
+/// When each of `N` timers is due, [`TIMERS`] from `FIRST` on.
 #[derive(Clone, Debug)]
-pub struct Deadlines([Instant; TIMERS.len()]);
+pub struct Deadlines<const FIRST: usize, const N: usize>([Instant; N]);
 
-impl Default for Deadlines {
-    fn default() -> Self {
-        Deadlines([UNARMED; TIMERS.len()])
+/// The timers of what is under way; they go with it.
+pub type FlightDeadlines = Deadlines<0, 3>;
+/// The timers of the connection as a whole.
+pub type ConnectionDeadlines = Deadlines<3, 5>;
+
+impl<const FIRST: usize, const N: usize> Deadlines<FIRST, N> {
+    /// None is armed.
+    pub const fn new() -> Self {
+        Deadlines([UNARMED; N])
     }
-}
 
-impl Deadlines {
     /// Arms a timer, or moves it.
     pub fn set(&mut self, timer: Timer, deadline: Instant) {
-        self.0[timer as usize] = deadline;
+        self.0[timer as usize - FIRST] = deadline;
     }
 
     /// Disarms a timer.
     pub fn clear(&mut self, timer: Timer) {
-        self.0[timer as usize] = UNARMED;
+        self.set(timer, UNARMED);
     }
 
     /// When `timer` is due.
     pub fn get(&self, timer: Timer) -> Option<Instant> {
-        Some(self.0[timer as usize]).filter(|&deadline| deadline != UNARMED)
+        Some(self.0[timer as usize - FIRST]).filter(|&deadline| deadline != UNARMED)
     }
 
     /// The earliest deadline.
@@ -68,9 +72,9 @@ impl Deadlines {
 
     /// Takes a timer that is due, and disarms it.
     pub fn take_due(&mut self, now: Instant) -> Option<Timer> {
-        let due = TIMERS.into_iter().find(|&timer| self.0[timer as usize] <= now)?;
-        self.clear(due);
-        Some(due)
+        let index = self.0.iter().position(|&deadline| deadline <= now)?;
+        self.0[index] = UNARMED;
+        Some(TIMERS[FIRST + index])
     }
 }
 
@@ -80,7 +84,7 @@ mod tests {
 
     #[test]
     fn the_earliest_deadline_is_next_and_due_timers_are_taken_once() {
-        let mut deadlines = Deadlines::default();
+        let mut deadlines = ConnectionDeadlines::new();
         assert_eq!(deadlines.next(), None);
         deadlines.set(Timer::DelayedAck, Instant::from_millis(40));
         deadlines.set(Timer::Retransmit, Instant::from_millis(200));

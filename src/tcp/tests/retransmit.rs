@@ -67,6 +67,19 @@ fn three_duplicates_are_a_loss() {
     assert_eq!((b.counters.tcp_retransmits, b.tcp.poll_timeout()), (1, None));
 }
 
+/// What is under way takes memory of its own, and an idle connection does not hold it.
+#[test]
+fn an_idle_connection_holds_nothing_of_its_flight() {
+    let mut b = Bench::established(plain());
+    let held = |b: &Bench| b.tcp.connections.get(b.id().0).unwrap().flight.is_held();
+    assert!(!held(&b));
+    b.write(&bytes(1_000)).unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, 1_000);
+    assert!(held(&b));
+    b.gets(seg(ACK, 1, 1_001));
+    assert!(!held(&b));
+}
+
 /// RFC 6582 §3.2: a partial acknowledgement sends the next hole, without another reduction.
 #[test]
 fn a_partial_acknowledgement_sends_the_next_hole() {

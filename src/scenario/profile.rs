@@ -1,6 +1,7 @@
 //! Named configurations of the stack: what a script finds before it sets anything.
 
 use crate::tcp::config::{Ecn, SynCookies, TcpConfig};
+use crate::tcp::congestion::HyStart;
 
 /// A named configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,7 @@ fn linux() -> TcpConfig {
         rfc1337: false,
         black_hole_detection: false,
         broken_pipe_in_close_wait: true,
+        hystart: HyStart::Classic,
         ..TcpConfig::default()
     }
 }

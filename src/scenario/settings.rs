@@ -7,7 +7,7 @@ use super::commands::Setting;
 use super::profile::Profile;
 use crate::base::time::Duration;
 use crate::tcp::config::{Ecn, TcpConfig};
-use crate::tcp::congestion::CongestionControl;
+use crate::tcp::congestion::{CongestionControl, HyStart};
 
 /// Settings whose other values ask for what the stack does not have (yet): key, the value that it has, what the others need.
 const ONE_CHOICE: [(&str, &str, &str); 6] = [
@@ -37,10 +37,10 @@ pub fn apply(setting: &Setting, config: &mut TcpConfig) -> Result<(), String> {
             Ok(())
         }
         Setting::Unknown(text) => Err(format!("the command `{text}` is not known")),
-        Setting::Sysctl { key, value } if key == "hystart_detect" => match value.as_str() {
-            "0" => Ok(()),
-            _ => Err("HyStart is not supported".to_owned()),
-        },
+        Setting::Sysctl { key, value } if key == "hystart_detect" => {
+            config.hystart = hystart(value).ok_or_else(|| format!("{key} cannot be `{value}`"))?;
+            Ok(())
+        }
         Setting::Sysctl { key, value } => {
             let name =
                 key.strip_prefix("net.ipv4.").ok_or_else(|| format!("the setting {key} is not known"))?;
@@ -86,6 +86,17 @@ fn set(name: &str, value: &str, config: &mut TcpConfig) -> Option<Result<(), Str
         _ => return Some(Err(format!("the setting net.ipv4.{name} is not known"))),
     }
     Some(Ok(()))
+}
+
+/// Linux's bits: 1 for the train of acknowledgements, 2 for the delay.
+fn hystart(value: &str) -> Option<HyStart> {
+    match value {
+        "0" => Some(HyStart::Off),
+        "1" => Some(HyStart::AckTrain),
+        "2" => Some(HyStart::Delay),
+        "3" => Some(HyStart::Classic),
+        _ => None,
+    }
 }
 
 fn flag(value: &str) -> Option<bool> {
@@ -185,8 +196,28 @@ mod tests {
         ] {
             assert_eq!(after(&format!("sysctl {text}")), Ok(TcpConfig::default()), "{text}");
         }
-        let hystart = "echo 0 > /sys/module/tcp_cubic/parameters/hystart_detect";
-        assert_eq!(after(&format!("{hystart}; ip tcp_metrics flush")), Ok(TcpConfig::default()));
+        assert_eq!(after("ip tcp_metrics flush"), Ok(TcpConfig::default()));
+    }
+
+    /// The parameter of Linux's module is a set of two bits.
+    #[test]
+    fn hystart_is_chosen_by_bits() {
+        for (bits, expected) in
+            [(0, HyStart::Off), (1, HyStart::AckTrain), (2, HyStart::Delay), (3, HyStart::Classic)]
+        {
+            let found = after(&format!("echo {bits} > /sys/module/tcp_cubic/parameters/hystart_detect"));
+            assert_eq!(found, Ok(TcpConfig { hystart: expected, ..TcpConfig::default() }));
+        }
+        let none = after("echo 4 > /sys/module/tcp_cubic/parameters/hystart_detect");
+        assert_eq!(none, Err("hystart_detect cannot be `4`".to_owned()));
+    }
+
+    #[test]
+    fn congestion_control_is_chosen_by_name() {
+        for algorithm in CongestionControl::ALL {
+            let found = after(&format!("sysctl net.ipv4.tcp_congestion_control={}", algorithm.name()));
+            assert_eq!(found.map(|config| config.congestion), Ok(algorithm));
+        }
     }
 
     #[test]
@@ -199,7 +230,7 @@ mod tests {
             "net.ipv4.tcp_notsent_lowat=1000",
             "tcp_notsent_lowat=1000: a limit on unsent data is not supported",
         );
-        refused("net.ipv4.tcp_congestion_control=bbr", "congestion control `bbr` is not supported");
+        refused("net.ipv4.tcp_congestion_control=vegas", "congestion control `vegas` is not supported");
         refused("net.ipv4.tcp_nonsense=1", "the setting net.ipv4.tcp_nonsense is not known");
         refused("net.core.rmem_max=1", "the setting net.core.rmem_max is not known");
         refused("tcp_sack=1", "the setting tcp_sack is not known");
@@ -216,7 +247,5 @@ mod tests {
             refused(&format!("net.ipv4.{wrong}"), &format!("net.ipv4.{key} cannot be `{value}`"));
         }
         assert_eq!(after("ls"), Err("the command `ls` is not known".to_owned()));
-        let hystart = "echo 2 > /sys/module/tcp_cubic/parameters/hystart_detect";
-        assert_eq!(after(hystart), Err("HyStart is not supported".to_owned()));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::base::time::Duration;
 
-use super::congestion::CongestionControl;
+use super::congestion::{CongestionControl, HyStart};
 
 /// When a listener answers a SYN without keeping anything (RFC 4987 §3.6).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -125,6 +125,8 @@ pub struct TcpConfig {
     pub path_mtu_discovery: bool,
     /// The congestion control algorithm.
     pub congestion: CongestionControl,
+    /// What ends the initial slow start of CUBIC besides a loss.
+    pub hystart: HyStart,
     /// Connections, listeners apart, that the stack holds.
     pub max_connections: usize,
 }
@@ -178,7 +180,8 @@ impl Default for TcpConfig {
             traffic_class: 0,
             hop_limit: 64,
             path_mtu_discovery: true,
-            congestion: CongestionControl::NewReno,
+            congestion: CongestionControl::Cubic,
+            hystart: HyStart::PlusPlus,
             max_connections: 1 << 20,
         }
     }

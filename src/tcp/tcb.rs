@@ -240,7 +240,7 @@ impl Tcb {
         };
         Tcb {
             tuple,
-            congestion: Controller::new(options.congestion, 0),
+            congestion: Controller::new(options.congestion, env.config.hystart, 0),
             ack: AckState::new(if options.quick_ack { env.config.quick_acks } else { 0 }),
             options,
             state,
@@ -328,7 +328,8 @@ impl Tcb {
 
     /// Congestion control from its beginning, with the initial window.
     pub fn begin_congestion(&mut self, config: &TcpConfig) {
-        self.congestion = Controller::new(self.options.congestion, config.initial_window * self.mss());
+        let window = config.initial_window * self.mss();
+        self.congestion = Controller::new(self.options.congestion, config.hystart, window);
     }
 
     /// The effective send MSS: as agreed, or less where the path carries less (MUST-16).

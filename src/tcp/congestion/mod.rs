@@ -1,7 +1,12 @@
 //! Congestion control: how much may be under way. A small trait, and an enum over what implements it; bytes, not packets.
 
+mod cubic;
+mod curve;
+mod hystart;
 mod newreno;
 
+pub use cubic::Cubic;
+pub use hystart::HyStart;
 pub use newreno::NewReno;
 
 use crate::base::time::{Duration, Instant};
@@ -152,19 +157,25 @@ pub trait Algorithm {
 pub enum CongestionControl {
     /// RFC 5681 and RFC 6582.
     NewReno,
+    /// RFC 9438, with HyStart as [`TcpConfig::hystart`](super::config::TcpConfig::hystart) has it.
+    Cubic,
 }
 
 impl CongestionControl {
+    /// All of them.
+    pub const ALL: [Self; 2] = [CongestionControl::NewReno, CongestionControl::Cubic];
+
     /// The name that `TCP_CONGESTION` knows it by.
     pub const fn name(self) -> &'static str {
         match self {
             CongestionControl::NewReno => "reno",
+            CongestionControl::Cubic => "cubic",
         }
     }
 
     /// The algorithm of that name.
     pub fn from_name(name: &str) -> Option<Self> {
-        [CongestionControl::NewReno].into_iter().find(|known| known.name() == name)
+        Self::ALL.into_iter().find(|known| known.name() == name)
     }
 }
 
@@ -173,12 +184,15 @@ impl CongestionControl {
 pub enum Controller {
     /// RFC 5681 and RFC 6582.
     NewReno(NewReno),
+    /// RFC 9438.
+    Cubic(Cubic),
 }
 
 impl Controller {
-    /// The chosen algorithm with an initial window of `initial_window` bytes.
-    pub fn new(choice: CongestionControl, initial_window: u32) -> Self {
+    /// The chosen algorithm with an initial window of `initial_window` bytes; `hystart` is for CUBIC.
+    pub fn new(choice: CongestionControl, hystart: HyStart, initial_window: u32) -> Self {
         match choice {
+            CongestionControl::Cubic => Controller::Cubic(Cubic::new(hystart, initial_window)),
             CongestionControl::NewReno => Controller::NewReno(NewReno::new(initial_window)),
         }
     }
@@ -190,6 +204,7 @@ impl std::ops::Deref for Controller {
     fn deref(&self) -> &Self::Target {
         match self {
             Controller::NewReno(algorithm) => algorithm,
+            Controller::Cubic(algorithm) => algorithm,
         }
     }
 }
@@ -198,6 +213,17 @@ impl std::ops::DerefMut for Controller {
     fn deref_mut(&mut self) -> &mut Self::Target {
         match self {
             Controller::NewReno(algorithm) => algorithm,
+            Controller::Cubic(algorithm) => algorithm,
         }
     }
 }
+
+/// RFC 5681 §4.1, halved for each RTO passed, as RFC 2861 refines it: the window after nothing was under way for `idle`.
+fn restart_window(cwnd: u32, idle: Duration, rto: Duration, restart: u32) -> u32 {
+    let times = (idle.as_nanos() / rto.as_nanos().max(1)).min(31) as u32;
+    cwnd.min((cwnd >> times).max(restart).max(1))
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! Slow start and congestion avoidance of RFC 5681, in bytes (RFC 3465 with L bounded by what was delivered).
 
-use super::{Ack, Algorithm, Congestion, MAX_WINDOW, Reduction};
+use super::{Ack, Algorithm, Congestion, MAX_WINDOW, Reduction, restart_window};
 use crate::base::time::{Duration, Instant};
 
 /// RFC 5681's algorithm.
@@ -23,7 +23,7 @@ impl NewReno {
     /// RFC 5681 §3.1, equation 4.
     fn halve(&mut self, at: &Reduction) {
         self.before = (self.cwnd, self.ssthresh);
-        self.ssthresh = (at.flight / 2).max(2 * at.mss);
+        self.ssthresh = (at.flight / 2).max(at.mss.saturating_mul(2));
         self.acked = 0;
     }
 }
@@ -38,7 +38,7 @@ impl Algorithm for NewReno {
     }
 
     fn set_window(&mut self, window: u32) {
-        self.cwnd = window.min(MAX_WINDOW);
+        self.cwnd = window.clamp(1, MAX_WINDOW);
     }
 
     fn on_ack(&mut self, ack: &Ack) {
@@ -66,7 +66,7 @@ impl Algorithm for NewReno {
         if first {
             self.halve(at);
         }
-        self.cwnd = at.mss;
+        self.set_window(at.mss);
     }
 
     fn undo(&mut self) {
@@ -76,10 +76,9 @@ impl Algorithm for NewReno {
 
     fn on_idle(&mut self, idle: Duration, rto: Duration, restart: Option<u32>, _now: Instant) {
         let Some(restart) = restart else { return };
-        // RFC 5681 §4.1, halved for each RTO passed, as RFC 2861 refines it; the threshold remembers.
+        // RFC 2861 §2: the threshold remembers.
         self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
-        let times = (idle.as_nanos() / rto.as_nanos().max(1)).min(31) as u32;
-        self.cwnd = self.cwnd.min((self.cwnd >> times).max(restart));
+        self.cwnd = restart_window(self.cwnd, idle, rto, restart);
     }
 }
 

@@ -174,7 +174,7 @@ fn a_congestion_window_below_a_segment_is_one_segment() {
     let mut b = Bench::established(plain());
     let index = b.id().0.index;
     let tcb = b.tcp.connections.at_mut(index).unwrap();
-    tcb.congestion = congestion::Controller::new(tcb.options.congestion, 500);
+    tcb.congestion = congestion::Controller::new(tcb.options.congestion, congestion::HyStart::Off, 500);
     b.write(&bytes(3_000)).unwrap();
     b.sends_data(ACK, 1, 1, MSS);
     b.silent();

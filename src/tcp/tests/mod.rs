@@ -159,6 +159,8 @@ fn plain() -> TcpConfig {
         sack: false,
         quick_acks: 0,
         receive_buffer: 20_000,
+        // Halves and doubles are easy to follow.
+        congestion: congestion::CongestionControl::NewReno,
         ..TcpConfig::default()
     }
 }

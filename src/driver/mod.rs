@@ -1,11 +1,13 @@
 //! The ring around a stack: the one place with a clock, readiness and a task. [`Driver`] joins a [`Device`] to a [`Stack`] on
 //! a tokio runtime; [`shared::Shared`] is what sockets call, and what a simulator drives in the driver's place.
+//! [`wire::Wire`] joins two devices, with links between them.
 
 pub mod clock;
 mod descriptor;
 pub mod shared;
 mod task;
 pub mod wakers;
+pub mod wire;
 
 use std::io;
 use std::sync::Arc;

@@ -52,6 +52,12 @@ impl Packet {
     }
 }
 
+impl AsRef<[u8]> for Packet {
+    fn as_ref(&self) -> &[u8] {
+        self.bytes()
+    }
+}
+
 /// An IP packet for a device: headers inline, payload as counted slices of the send buffer, so that it outlives the lock.
 #[derive(Clone)]
 pub struct Frame {
@@ -119,6 +125,16 @@ impl Frame {
             buffer.append(slice);
         });
         Packet { buffer, offload: self.offload }
+    }
+}
+
+impl From<Packet> for Frame {
+    /// The same bytes without a copy, headers and all as payload: for devices that pass packets on. A super-segment must be split
+    /// before, since its headers are looked for in their place.
+    fn from(packet: Packet) -> Self {
+        let mut frame = Frame::new(packet.offload);
+        frame.payload.push(packet.buffer.into());
+        frame
     }
 }
 

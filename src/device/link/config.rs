@@ -118,6 +118,11 @@ impl Default for LinkConfig {
 }
 
 impl LinkConfig {
+    /// A link that does nothing to any packet, until told to: what commands begin with.
+    pub fn transparent() -> Self {
+        LinkConfig { mtu: 65_535, delay: Duration::ZERO, ..LinkConfig::default() }
+    }
+
     /// How long `len` bytes take to be sent.
     pub(super) fn sending_time(&self, len: usize) -> Duration {
         let nanos = |rate: u64| u128::from(len as u64) * 8_000_000_000 / u128::from(rate.max(1));

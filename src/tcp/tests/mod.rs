@@ -15,6 +15,7 @@ mod hostile;
 mod icmp;
 mod keep_alive;
 mod listen;
+mod loss;
 mod matrix;
 mod mtu;
 mod open;
@@ -303,6 +304,11 @@ impl Bench {
             options: header.options,
             ecn: bytes[1] & 3,
         })
+    }
+
+    /// SND.NXT, in relative numbers.
+    fn next_seq(&self) -> u32 {
+        self.tcp.connections.get(self.id().0).unwrap().snd.nxt.since(self.iss)
     }
 
     /// The stack must send exactly this next: flags and numbers; returns the segment for more.

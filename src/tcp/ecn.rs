@@ -127,7 +127,8 @@ impl Tcb {
     /// the reduction for a loss (RFC 3168 §6.1.2).
     pub fn take_echo(&mut self, segment: &Segment, env: &mut Env) {
         let ack = segment.ack();
-        // With nothing under way an echo is of what was answered already.
+        // Newer acknowledgements have overtaken an old one, and perhaps the CWR that ended its echo. With nothing under way an echo is of
+        // what was answered already.
         let counts =
             self.agreed.ecn == Agreement::Full && ack.at_or_after(self.snd.una) && self.outstanding() > 0;
         if !counts || !segment.has(Flags::ECE) {

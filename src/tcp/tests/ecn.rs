@@ -354,11 +354,14 @@ fn an_echo_of_nothing_is_ignored() {
 #[test]
 fn an_echo_on_an_old_ack_is_ignored() {
     let mut b = Bench::capable();
-    b.write(&bytes(2_000)).unwrap();
-    (0..2).for_each(|_| drop(b.next()));
-    b.gets(seg(ACK, 1, 2_001));
-    b.gets(seg(ACK.with(ECE), 1, 1_001));
-    assert_eq!((b.ca_state(), b.counters.tcp_echoes_in), (RecoveryState::Open, 0));
+    b.write(&bytes(13_000)).unwrap();
+    (0..10).for_each(|_| drop(b.next()));
+    b.gets(seg(ACK.with(ECE), 1, 9_001));
+    (0..3).for_each(|_| drop(b.next()));
+    b.gets(seg(ACK, 1, 12_001));
+    let ssthresh = b.statistics().slow_start_threshold;
+    b.gets(seg(ACK.with(ECE), 1, 11_001));
+    assert_eq!((b.statistics().slow_start_threshold, b.counters.tcp_echoes_in), (ssthresh, 1));
 }
 
 /// RFC 3168 §6.1.5: a retransmission is not ECN-capable and carries no CWR; the new data behind it tells of the loss's reduction,
@@ -368,7 +371,7 @@ fn a_loss_is_told_by_cwr_on_new_data() {
     let mut b = Bench::capable();
     b.write(&bytes(10_000)).unwrap();
     (0..10).for_each(|_| drop(b.next()));
-    (0..3).for_each(|_| b.gets(seg(ACK.with(ECE), 1, 1)));
+    (0..3).for_each(|_| b.gets(seg(ACK, 1, 1)));
     assert_eq!(b.sends_data(ACK, 1, 1, MSS).ecn, NOT_ECT);
     let ssthresh = b.statistics().slow_start_threshold;
     b.gets(seg(ACK.with(ECE), 1, 10_001));

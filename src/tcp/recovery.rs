@@ -245,6 +245,7 @@ impl Tcb {
         if self.recovery.phase == Phase::Open {
             self.reduce(Congestion::Loss, before.unreported, env);
         }
+        // Amid a reduction, too: what carried CWR may be what was lost.
         self.tell_of_reduction();
         self.recovery.phase = Phase::FastRecovery;
         self.recovery.recover = self.snd.nxt;
@@ -268,7 +269,6 @@ impl Tcb {
         let outstanding = self.outstanding().max(flight).min(self.congestion.window());
         let at = Reduction { mss: self.mss(), flight: outstanding, now: env.now };
         self.congestion.on_congestion(why, &at);
-        self.tell_of_reduction();
         self.recovery.episode =
             Some(Box::new(Episode { prr: Prr::new(flight), repeats: Repeats::new(self.snd.una) }));
     }
@@ -372,7 +372,6 @@ impl Tcb {
         let flight = self.outstanding().min(self.congestion.window().max(self.mss()));
         let at = Reduction { mss: self.mss(), flight, now: env.now };
         self.congestion.on_timeout(first, &at);
-        self.tell_of_reduction();
         let recent = self.flight.rack.rtt().filter(|_| self.agreed.sack && env.config.rack);
         let before = self.flight.sent.lost();
         self.flight.sent.mark_all_lost(recent, env.now);

@@ -103,7 +103,9 @@ impl TcpStream {
         Ok(self.head().bytes().is_empty() && self.connection().at_mark()?)
     }
 
-    /// Everything that `TCP_INFO` tells of the connection.
+    /// Everything that Linux's `TCP_INFO` tells of a connection, and more: state and phase of recovery, windows, round trips and
+    /// timeout, what is under way, lost, sent again and delivered, rates, reordering, what sending waited for, ECN. Units stand at
+    /// the fields of [`Statistics`]; [`Statistics::named`] has the values under Linux's names and in its units.
     ///
     /// ```no_run
     /// # fn example(stream: tidegate::net::TcpStream) -> std::io::Result<()> {

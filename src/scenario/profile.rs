@@ -1,7 +1,7 @@
 //! Named configurations of the stack: what a script finds before it sets anything.
 
 use crate::tcp::config::{Ecn, SynCookies, TcpConfig};
-use crate::tcp::congestion::HyStart;
+use crate::tcp::congestion::{CongestionControl, HyStart};
 
 /// A named configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +48,12 @@ fn linux() -> TcpConfig {
         timestamps: true,
         sack: true,
         window_scaling: true,
+        dsack: true,
+        rack: true,
+        tail_loss_probe: true,
+        frto: true,
+        // The two in which the harness that such scripts are written for departs from Linux's own defaults.
+        slow_start_after_idle: false,
         ecn: Ecn::Off,
         initial_window: 10,
         syn_retries: 5,
@@ -58,6 +64,7 @@ fn linux() -> TcpConfig {
         rfc1337: false,
         black_hole_detection: false,
         broken_pipe_in_close_wait: true,
+        congestion: CongestionControl::Cubic,
         hystart: HyStart::Classic,
         ..TcpConfig::default()
     }

@@ -10,13 +10,9 @@ use crate::tcp::config::{Ecn, TcpConfig};
 use crate::tcp::congestion::{CongestionControl, HyStart};
 
 /// Settings whose other values ask for what the stack does not have (yet): key, the value that it has, what the others need.
-const ONE_CHOICE: [(&str, &str, &str); 6] = [
-    ("tcp_early_retrans", "0", "tail-loss probes"),
-    ("tcp_frto", "0", "F-RTO"),
+const ONE_CHOICE: [(&str, &str, &str); 2] = [
     ("tcp_notsent_lowat", "4294967295", "a limit on unsent data"),
-    ("tcp_recovery", "0", "time-based loss detection"),
     ("tcp_reordering", "3", "another duplicate-ACK threshold"),
-    ("tcp_slow_start_after_idle", "0", "a restart after idle"),
 ];
 
 /// Settings whose value makes no difference here, or to none of what a script can see.
@@ -62,6 +58,14 @@ fn set(name: &str, value: &str, config: &mut TcpConfig) -> Option<Result<(), Str
         "tcp_dsack" => config.dsack = flag(value)?,
         "tcp_window_scaling" => config.window_scaling = flag(value)?,
         "tcp_rfc1337" => config.rfc1337 = flag(value)?,
+        "tcp_slow_start_after_idle" => config.slow_start_after_idle = flag(value)?,
+        "tcp_frto" => config.frto = number(value, 0..=2)? > 0,
+        // 1 and 2 meant an early retransmit, which is gone.
+        "tcp_early_retrans" => config.tail_loss_probe = number(value, 0..=4)? > 2,
+        "tcp_recovery" => match number(value, 0..=7)? {
+            bits @ (0 | 1) => config.rack = bits == 1,
+            _ => return Some(Err(format!("{name}={value}: another reordering window is not supported"))),
+        },
         "tcp_ecn" => config.ecn = ecn(value)?,
         "tcp_syn_retries" => config.syn_retries = value.parse().ok().filter(|n| (1..=127).contains(n))?,
         "tcp_synack_retries" => config.syn_ack_retries = value.parse().ok()?,
@@ -97,6 +101,10 @@ fn hystart(value: &str) -> Option<HyStart> {
         "3" => Some(HyStart::Classic),
         _ => None,
     }
+}
+
+fn number(value: &str, range: std::ops::RangeInclusive<u8>) -> Option<u8> {
+    value.parse().ok().filter(|number| range.contains(number))
 }
 
 fn flag(value: &str) -> Option<bool> {
@@ -146,7 +154,8 @@ mod tests {
              sysctl net.ipv4.tcp_rfc1337=0 net.ipv4.tcp_syn_retries=3 net.ipv4.tcp_synack_retries=2
              sysctl net.ipv4.tcp_fin_timeout=30 net.ipv4.tcp_rmem='4096 131072 6291456'
              sysctl net.ipv4.tcp_wmem='4096 16384 4194304' net.ipv4.tcp_congestion_control=reno
-             sysctl net.ipv4.tcp_ecn=1",
+             sysctl net.ipv4.tcp_ecn=1 net.ipv4.tcp_recovery=0 net.ipv4.tcp_early_retrans=0 net.ipv4.tcp_frto=0
+             sysctl net.ipv4.tcp_slow_start_after_idle=1",
         );
         let expected = TcpConfig {
             timestamps: false,
@@ -160,6 +169,10 @@ mod tests {
             receive_buffer: 131_072,
             receive_buffer_limit: Some(6_291_456),
             send_buffer: 16_384,
+            rack: false,
+            tail_loss_probe: false,
+            frto: false,
+            slow_start_after_idle: true,
             ecn: Ecn::Request,
             congestion: CongestionControl::NewReno,
             ..TcpConfig::default()
@@ -177,6 +190,15 @@ mod tests {
         assert_eq!(again, Ok(Profile::Linux.config()));
     }
 
+    /// Linux's numbers for what is on by default, and for the two old ways to say "off".
+    #[test]
+    fn numbers_of_linux_turn_things_on_and_off() {
+        let of = |text: &str| after(&format!("sysctl {text}")).unwrap();
+        assert!(["3", "4"].iter().all(|n| of(&format!("net.ipv4.tcp_early_retrans={n}")).tail_loss_probe));
+        assert!(["0", "1", "2"].iter().all(|n| !of(&format!("net.ipv4.tcp_early_retrans={n}")).tail_loss_probe));
+        assert!(["1", "2"].iter().all(|n| of(&format!("net.ipv4.tcp_frto={n}")).frto));
+    }
+
     /// `--syn_queue` is no setting of a profile.
     #[test]
     fn defaults_leave_the_runners_options() {
@@ -188,8 +210,8 @@ mod tests {
     #[test]
     fn what_is_so_anyway_is_taken() {
         for text in [
-            "net.ipv4.tcp_ecn=2 net.ipv4.tcp_early_retrans=0 net.ipv4.tcp_frto=0",
-            "net.ipv4.tcp_recovery=0 net.ipv4.tcp_reordering=3 net.ipv4.tcp_slow_start_after_idle=0",
+            "net.ipv4.tcp_ecn=2 net.ipv4.tcp_early_retrans=3 net.ipv4.tcp_frto=2",
+            "net.ipv4.tcp_recovery=1 net.ipv4.tcp_reordering=3 net.ipv4.tcp_slow_start_after_idle=0",
             "net.ipv4.tcp_fack=1 net.ipv4.tcp_tso_win_divisor=3 net.ipv4.tcp_min_tso_segs=5",
             "net.ipv4.tcp_pacing_ss_ratio=200 net.ipv4.tcp_notsent_lowat=4294967295 net.ipv4.tcp_syncookies=2",
             "net.ipv4.tcp_fastopen=0x3 net.ipv4.tcp_fastopen_key=1-2-3-4",
@@ -227,6 +249,10 @@ mod tests {
             "tcp_reordering=5: another duplicate-ACK threshold is not supported",
         );
         refused(
+            "net.ipv4.tcp_recovery=3",
+            "tcp_recovery=3: another reordering window is not supported",
+        );
+        refused(
             "net.ipv4.tcp_notsent_lowat=1000",
             "tcp_notsent_lowat=1000: a limit on unsent data is not supported",
         );
@@ -237,6 +263,10 @@ mod tests {
         for wrong in [
             "tcp_sack=2",
             "tcp_ecn=6",
+            "tcp_frto=3",
+            "tcp_early_retrans=5",
+            "tcp_recovery=8",
+            "tcp_slow_start_after_idle=2",
             "tcp_rmem=5",
             "tcp_rmem='1 2 x'",
             "tcp_wmem='0 0 0'",

@@ -26,8 +26,9 @@ pub struct Delivered {
     pub newest: Option<Newest>,
     /// The highest end of what was sent once and delivered now.
     pub original: Option<SeqNum>,
-    /// Something sent before what SACK had reported was delivered late: the path reorders (RFC 8985 §6.2 step 3).
-    pub reordered: bool,
+    /// Something sent before what SACK had reported was delivered late, so many sequence numbers behind it: the path reorders (RFC
+    /// 8985 §6.2 step 3). Zero if not.
+    pub reordered: u32,
     /// The first SACK block told of a duplicate (RFC 2883).
     pub duplicate: Option<(SeqNum, SeqNum)>,
     /// SACK blocks reported something new.

@@ -3,7 +3,6 @@
 
 use crate::base::counters::DropReason;
 use crate::base::socket::{Readiness, SocketError};
-use crate::base::time::Duration;
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::Flags;
 
@@ -17,11 +16,11 @@ use super::recovery::Recovery;
 use super::segment::Segment;
 use super::state::State;
 use super::statistics::Waits;
-use super::tcb::{Env, Tcb};
+use super::tcb::{Env, Tcb, seconds};
 use super::timers::Timer;
 
-/// A timestamp older than this says nothing about order any more (RFC 7323 §5.5).
-const TIMESTAMP_LIFETIME: Duration = Duration::from_secs(24 * 24 * 3600);
+/// A timestamp older than so many seconds says nothing about order any more (RFC 7323 §5.5).
+const TIMESTAMP_LIFETIME: u32 = 24 * 24 * 3600;
 
 /// How a segment ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -118,7 +117,7 @@ impl Tcb {
             return Ok(());
         };
         let older = (ts.val.wrapping_sub(self.ts.recent) as i32) < 0;
-        if older && env.now.since(self.ts.recent_at) < TIMESTAMP_LIFETIME {
+        if older && seconds(env.now).wrapping_sub(self.ts.recent_at) < TIMESTAMP_LIFETIME {
             if segment.has(Flags::RST) {
                 return Ok(());
             }
@@ -135,7 +134,7 @@ impl Tcb {
         let ts = segment.header.options.timestamps.filter(|_| self.agreed.timestamps);
         if let Some(ts) = ts.filter(|_| segment.seq().at_or_before(self.ts.last_ack_sent)) {
             self.ts.recent = ts.val;
-            self.ts.recent_at = env.now;
+            self.ts.recent_at = seconds(env.now);
         }
     }
 

@@ -151,6 +151,7 @@ impl Tcb {
             episode.repeats.sent_again(end.since(start), env.now);
         }
         let fin = self.snd.fin.is_some_and(|fin| fin.before(end));
+        self.counts.retransmitted_bytes += u64::from(end.since(start) - u32::from(fin));
         self.send_range(start, end, fin, true, Marks::default(), env)
     }
 

@@ -13,6 +13,9 @@ use super::timers::Timer;
 /// Recoveries without a duplicate after which the reordering window is small again (RFC 8985 §6.2 step 4).
 const PERSIST: u8 = 16;
 
+/// Linux's bound on the distance of reordering, in segments.
+const MAX_EXTENT: u32 = 300;
+
 /// The youngest transmission that was delivered.
 #[derive(Debug)]
 pub struct Rack {
@@ -52,6 +55,8 @@ impl Rack {
 pub struct Reordering {
     /// Times that it was seen.
     pub seen: u16,
+    /// The largest distance seen, in segments.
+    pub extent: u16,
     /// RACK.reo_wnd_mult: the window in quarters of the shortest round trip.
     steps: u8,
     /// RACK.reo_wnd_persist: recoveries until it is one quarter again.
@@ -60,7 +65,7 @@ pub struct Reordering {
 
 impl Default for Reordering {
     fn default() -> Self {
-        Reordering { seen: 0, steps: 1, persist: 0 }
+        Reordering { seen: 0, extent: 0, steps: 1, persist: 0 }
     }
 }
 
@@ -80,8 +85,11 @@ impl Tcb {
         if let Some(newest) = delivered.newest {
             self.flight.rack.update(newest, now);
         }
+        let mss = self.mss();
         let reordering = &mut self.recovery.reordering;
-        reordering.seen = reordering.seen.saturating_add(u16::from(delivered.reordered));
+        reordering.seen = reordering.seen.saturating_add(u16::from(delivered.reordered > 0));
+        let extent = delivered.reordered.div_ceil(mss).min(MAX_EXTENT);
+        reordering.extent = reordering.extent.max(extent as u16);
         let over = self.flight.rack.round.is_none_or(|round| self.snd.una.at_or_after(round));
         if delivered.duplicate.is_some() && over {
             // Something was sent again that had only been overtaken: more patience.

@@ -260,7 +260,11 @@ impl SentQueue {
     /// RFC 8985 §6.2 step 3: what was sent once, and before what has arrived already, shows that the path reorders.
     fn note_order(&mut self, part: &Record, delivered: &mut Delivered) {
         match self.highest {
-            Some(highest) if part.end.before(highest) => delivered.reordered |= !part.retransmitted,
+            Some(highest) if part.end.before(highest) => {
+                if !part.retransmitted {
+                    delivered.reordered = delivered.reordered.max(highest.since(part.start));
+                }
+            }
             _ => self.highest = Some(part.end),
         }
     }

@@ -152,11 +152,11 @@ fn three_segments_reported_above_mean_a_loss() {
 #[test]
 fn a_late_original_shows_reordering() {
     let mut queue = queue(&[10, 10, 10]);
-    assert!(!sack(&mut queue, 20, 30).reordered);
-    assert!(sack(&mut queue, 10, 20).reordered);
+    assert_eq!(sack(&mut queue, 20, 30).reordered, 0);
+    assert_eq!(sack(&mut queue, 10, 20).reordered, 20, "so far behind");
     queue.mark_first_lost(10);
     again(&mut queue, 10, 10, 5);
-    assert!(!acknowledge(&mut queue, 30).reordered);
+    assert_eq!(acknowledge(&mut queue, 30).reordered, 0);
 }
 
 /// RFC 2018 §8: a timeout with the first segment reported means that the receiver dropped it: no report counts.

@@ -1,13 +1,13 @@
 //! What `TCP_INFO` tells of one connection: the few counters a connection keeps for it, and the snapshot made from them and from
 //! what the connection knows anyway (the names are Linux's, the quantities those of RFC 4898).
 //!
-//! Times are kept as 32 bits of milliseconds, so that all of this takes 29 bytes of a connection.
+//! Times are kept as 32 bits of milliseconds, so that all of this takes 56 bytes of a connection.
 
 use crate::base::socket::SocketError;
 use crate::base::time::{Duration, Instant};
 
-use super::congestion::RateSample;
-use super::recovery::Phase;
+use super::congestion::{CongestionControl, RateSample};
+use super::recovery::{DUP_THRESH, Phase};
 use super::state::State;
 use super::tcb::Tcb;
 use super::{Tcp, TcpId};
@@ -35,6 +35,8 @@ pub struct Counts {
     pub retransmitted: u32,
     /// Segments of ours that arrived, the SYN included.
     pub delivered: u32,
+    /// Bytes sent again.
+    pub retransmitted_bytes: u64,
     /// Segments that arrived twice, by D-SACK (RFC 2883).
     pub duplicates: u32,
     /// Retransmission timeouts.
@@ -176,10 +178,22 @@ pub struct Statistics {
     pub slow_start_threshold: u32,
     /// Congestion window, in segments.
     pub congestion_window: u32,
-    /// Segments by which reordering is tolerated before it counts as loss.
+    /// The largest distance in segments by which the path was seen to reorder; 3 before that (RFC 5681 §3.2).
     pub reordering: u32,
-    /// Times that reordering was seen.
+    /// Times that reordering was seen (RFC 8985 §6.2 step 3).
     pub reordering_seen: u32,
+    /// Segments of ours that arrived twice, as D-SACK tells (RFC 2883).
+    pub duplicates: u32,
+    /// Retransmission timeouts since the connection was opened, those of SYNs left out.
+    pub timeouts: u32,
+    /// The newest sample of the delivery rate, in bytes per second; zero until measured.
+    pub delivery_rate: u64,
+    /// The application sent too little for that sample to tell what the path carries.
+    pub delivery_rate_app_limited: bool,
+    /// Bytes per second that sending is paced to; `None`: it is not.
+    pub pacing_rate: Option<u64>,
+    /// The congestion control algorithm.
+    pub algorithm: CongestionControl,
     /// Time since data was sent last.
     pub since_data_sent: Duration,
     /// Time since data was received last.
@@ -196,6 +210,10 @@ pub struct Statistics {
     pub bytes_acked: u64,
     /// Sequence numbers received in order, the peer's FIN included.
     pub bytes_received: u64,
+    /// Bytes of data sent, those sent again included.
+    pub bytes_sent: u64,
+    /// Bytes of data sent again.
+    pub bytes_retransmitted: u64,
     /// The peer's window, in bytes.
     pub send_window: u32,
     /// This side's window as the peer knows it, in bytes.
@@ -206,7 +224,7 @@ pub struct Statistics {
 
 impl Statistics {
     /// The values under Linux's names and in its units: µs for round trips and busy times, ms for "last" times.
-    pub fn named(&self) -> [(&'static str, u64); 35] {
+    pub fn named(&self) -> [(&'static str, u64); 42] {
         let micros = |time: Duration| time.as_micros() as u64;
         let millis = |time: Duration| time.as_millis() as u64;
         let options = [self.timestamps, self.sack, self.window_scaling, self.ecn, self.ecn_seen];
@@ -238,6 +256,12 @@ impl Statistics {
             ("tcpi_snd_cwnd", self.congestion_window.into()),
             ("tcpi_reordering", self.reordering.into()),
             ("tcpi_reord_seen", self.reordering_seen.into()),
+            ("tcpi_dsack_dups", self.duplicates.into()),
+            ("tcpi_total_rto", self.timeouts.into()),
+            ("tcpi_delivery_rate", self.delivery_rate),
+            ("tcpi_delivery_rate_app_limited", self.delivery_rate_app_limited.into()),
+            // Linux's "not paced" is the largest number.
+            ("tcpi_pacing_rate", self.pacing_rate.unwrap_or(u64::MAX)),
             ("tcpi_last_data_sent", millis(self.since_data_sent)),
             ("tcpi_last_data_recv", millis(self.since_data_received)),
             ("tcpi_last_ack_recv", millis(self.since_ack_received)),
@@ -246,6 +270,8 @@ impl Statistics {
             ("tcpi_delivered", self.delivered.into()),
             ("tcpi_bytes_acked", self.bytes_acked),
             ("tcpi_bytes_received", self.bytes_received),
+            ("tcpi_bytes_sent", self.bytes_sent),
+            ("tcpi_bytes_retrans", self.bytes_retransmitted),
             ("tcpi_snd_wnd", self.send_window.into()),
             ("tcpi_rcv_wnd", self.receive_window.into()),
             ("tcpi_notsent_bytes", self.not_sent.into()),
@@ -318,8 +344,14 @@ impl Tcb {
             receive_rtt: Duration::ZERO,
             slow_start_threshold: if ssthresh == u32::MAX { ssthresh } else { ssthresh / mss },
             congestion_window: self.congestion.window() / mss,
-            reordering: super::recovery::DUP_THRESH,
+            reordering: DUP_THRESH.max(self.recovery.reordering.extent.into()),
             reordering_seen: self.recovery.reordering.seen.into(),
+            duplicates: self.counts.duplicates,
+            timeouts: self.counts.timeouts,
+            delivery_rate: u64::from(self.counts.rate) * RATE_UNIT,
+            delivery_rate_app_limited: self.counts.rate_app_limited,
+            pacing_rate: self.congestion.pacing_rate(),
+            algorithm: self.options.congestion,
             since_data_sent: since(self.counts.data_sent),
             since_data_received: since(self.counts.data_received),
             since_ack_received: now.since(self.heard_at),
@@ -328,6 +360,8 @@ impl Tcb {
             delivered: self.counts.delivered,
             bytes_acked: self.acknowledged_numbers(),
             bytes_received: self.rcv.offset + u64::from(self.has_received_fin()),
+            bytes_sent: self.sent_once() + self.counts.retransmitted_bytes,
+            bytes_retransmitted: self.counts.retransmitted_bytes,
             send_window: self.snd.wnd,
             receive_window: self.rcv.wnd(),
             not_sent: self.unsent(),
@@ -344,6 +378,12 @@ impl Tcb {
             Phase::FastRecovery => RecoveryState::Recovery,
             Phase::Loss => RecoveryState::Loss,
         }
+    }
+
+    /// Bytes of data that were sent at least once.
+    fn sent_once(&self) -> u64 {
+        let under_way = self.data_end().since(self.data_start()) - self.unsent();
+        self.send_queue.acknowledged() + u64::from(under_way)
     }
 
     fn acknowledged_numbers(&self) -> u64 {

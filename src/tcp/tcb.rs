@@ -119,10 +119,15 @@ pub struct TimestampState {
     pub offset: u32,
     /// TS.Recent.
     pub recent: u32,
-    /// When TS.Recent was taken.
-    pub recent_at: Instant,
+    /// When TS.Recent was taken, in [`seconds`].
+    pub recent_at: u32,
     /// Last.ACK.sent.
     pub last_ack_sent: SeqNum,
+}
+
+/// The clock of [`TimestampState::recent_at`]: 32 bits do for 24 days.
+pub fn seconds(at: Instant) -> u32 {
+    (at.as_millis() / 1_000) as u32
 }
 
 /// One connection. At rest it is this struct alone; queues and records hold memory only while they hold something.
@@ -306,7 +311,7 @@ impl Tcb {
         self.snd.wl2 = self.snd.una;
         if let (true, Some(ts)) = (self.agreed.timestamps, header.options.timestamps) {
             self.ts.recent = ts.val;
-            self.ts.recent_at = env.now;
+            self.ts.recent_at = seconds(env.now);
         }
         self.ts.last_ack_sent = self.rcv.nxt;
     }

@@ -107,3 +107,23 @@ fn times_are_told_in_milliseconds() {
     b.after(ms(30));
     tells(&b, &[("tcpi_busy_time", 50_000), ("tcpi_last_ack_recv", 30), ("tcpi_last_data_recv", 60)]);
 }
+
+/// Octets sent, once and again; timeouts; the delivery rate of the newest sample (RFC 4898 `DataOctetsOut`, `OctetsRetrans`,
+/// `Timeouts`). What is sent once is counted without its SYN and its FIN.
+#[test]
+fn octets_timeouts_and_rates_are_told() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(2_000)).unwrap();
+    b.shutdown();
+    tells(&b, &[("tcpi_bytes_sent", 0), ("tcpi_total_rto", 0), ("tcpi_delivery_rate", 0)]);
+    (0..2).for_each(|_| drop(b.next().unwrap()));
+    tells(&b, &[("tcpi_bytes_sent", 2_000), ("tcpi_bytes_retrans", 0), ("tcpi_pacing_rate", u64::MAX)]);
+    b.until_timer();
+    b.sends_data(ACK, 1, 1, MSS);
+    tells(&b, &[("tcpi_bytes_sent", 3_000), ("tcpi_bytes_retrans", 1_000), ("tcpi_total_rto", 1)]);
+    b.after(ms(100));
+    b.gets(seg(ACK, 1, 2_002));
+    // Timestamps are off: what was sent again may be the original, and gives no better sample than the 2,000 of 400 ms.
+    tells(&b, &[("tcpi_bytes_sent", 3_000), ("tcpi_bytes_retrans", 1_000), ("tcpi_total_rto", 1)]);
+    assert!(b.statistics().delivery_rate > 0);
+}

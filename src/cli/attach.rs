@@ -4,12 +4,21 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
 use anyhow::Context;
+use tidegate::device::Device;
+use tidegate::device::link::LinkConfig;
 use tidegate::device::netconfig::HostSide;
+use tidegate::device::pipe::pipe;
 use tidegate::device::tun::Tun;
 use tidegate::driver::Driver;
+use tidegate::driver::wire::{Wire, WireConfig};
 use tidegate::net::Net;
 use tidegate::stack::StackConfig;
 use tracing::warn;
+
+use super::link;
+
+/// Packets or super-segments that may wait between the link and the stack.
+const PIPE: usize = 4_096;
 
 /// Options of the device and its addresses.
 #[derive(Debug, clap::Args)]
@@ -39,6 +48,18 @@ pub(crate) struct Args {
     /// Exchange plain packets with the kernel instead of super-segments of up to 64 KiB
     #[arg(long)]
     no_offload: bool,
+    /// Impair the packets in both directions, as "delay 25ms rate 100mbit loss 1%": the options of `tidegate link`
+    #[arg(long, value_name = "LINK", value_parser = link::check_text)]
+    link: Option<String>,
+    /// Only towards the stack, over --link
+    #[arg(long, value_name = "LINK", value_parser = link::check_text)]
+    link_in: Option<String>,
+    /// Only from the stack, over --link
+    #[arg(long, value_name = "LINK", value_parser = link::check_text)]
+    link_out: Option<String>,
+    /// What the link's chance depends on
+    #[arg(long, value_name = "NUMBER", default_value_t = 1)]
+    link_seed: u64,
 }
 
 /// Which defaults a command has.
@@ -55,6 +76,8 @@ pub(crate) enum Role {
 pub(crate) struct Attached {
     pub(crate) net: Net,
     pub(crate) driver: Driver,
+    /// What stands between the device and the stack.
+    pub(crate) wire: Option<Wire>,
     /// The device's name.
     pub(crate) name: String,
     /// The stack's addresses.
@@ -69,6 +92,7 @@ impl Args {
             Role::Server => ("tide0", 77),
             Role::Client => ("tidec%d", 78),
         };
+        let wire = self.wire()?;
         let offload = !self.no_offload;
         let mut tun = match self.tun_fd {
             Some(fd) => Tun::from_inherited(fd, offload)?,
@@ -88,8 +112,35 @@ impl Args {
         let name = tun.name().to_owned();
         let addrs: Vec<(IpAddr, u8)> = vec![(addr.into(), host.len), (addr6.into(), host6.len)];
         let config = StackConfig { addrs, tcp: Default::default() };
-        let (net, driver) = Net::start(config, tun).context("cannot start the stack")?;
-        Ok(Attached { net, driver, name, addr, addr6 })
+        let (net, driver, wire) = match wire {
+            None => {
+                let (net, driver) = Net::start(config, tun).context("cannot start the stack")?;
+                (net, driver, None)
+            }
+            Some(wire) => {
+                let capabilities = tun.capabilities();
+                let (end, stack_end) =
+                    pipe(capabilities, capabilities, PIPE).context("cannot make a pipe")?;
+                let wire = Wire::start(tun, end, wire).context("cannot start the link")?;
+                let (net, driver) = Net::start(config, stack_end).context("cannot start the stack")?;
+                (net, driver, Some(wire))
+            }
+        };
+        Ok(Attached { net, driver, wire, name, addr, addr6 })
+    }
+
+    /// What the options ask for to stand before the stack.
+    fn wire(&self) -> anyhow::Result<Option<WireConfig>> {
+        if self.link.is_none() && self.link_in.is_none() && self.link_out.is_none() {
+            return Ok(None);
+        }
+        let direction = |over: &Option<String>| -> anyhow::Result<LinkConfig> {
+            let mut link = LinkConfig::transparent();
+            [&self.link, over].into_iter().flatten().try_for_each(|text| link.apply(text))?;
+            Ok(link)
+        };
+        let (there, back) = (direction(&self.link_in)?, direction(&self.link_out)?);
+        Ok(Some(WireConfig { there, back, seed: self.link_seed }))
     }
 }
 

@@ -45,7 +45,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 async fn get(args: Args) -> anyhow::Result<ExitCode> {
     let target = Target::of(&args.url)?;
     let mut signals = Signals::catch()?;
-    let Attached { net, driver, .. } = args.device.open(Role::Client)?;
+    let Attached { net, driver, wire: _wire, .. } = args.device.open(Role::Client)?;
     let result = tokio::select! {
         result = fetch(&net, &target, args.output.as_deref(), args.connect_timeout) => result,
         () = signals.next() => bail!("interrupted"),

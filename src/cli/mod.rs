@@ -4,6 +4,7 @@ mod attach;
 mod demo;
 mod get;
 mod ladder;
+mod link;
 mod ping;
 mod scenario;
 mod serve;
@@ -35,6 +36,8 @@ enum Command {
     Ping(ping::Args),
     /// Fetch a URL over a stack of this program's own.
     Get(get::Args),
+    /// Join two TUN devices by a wire that delays, limits, loses, reorders and damages packets.
+    Link(link::Args),
     /// Run scripts in the packetdrill language against the stack, under a virtual clock.
     Scenario(scenario::Args),
 }
@@ -58,6 +61,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Ping(args) => ping::run(args),
         Command::Get(args) => get::run(args),
+        Command::Link(args) => link::run(args),
         Command::Scenario(args) => scenario::run(args, &options),
     };
     result.unwrap_or_else(|error| fail(&format!("{error:#}")))

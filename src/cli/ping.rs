@@ -45,7 +45,7 @@ async fn ping(args: Args) -> anyhow::Result<ExitCode> {
     let found = lookup_host((args.host.as_str(), 0)).await;
     let found = found.with_context(|| format!("cannot resolve {}", args.host))?.next();
     let host = found.with_context(|| format!("{} has no address", args.host))?.ip();
-    let Attached { net, driver, .. } = args.device.open(Role::Client)?;
+    let Attached { net, driver, wire: _wire, .. } = args.device.open(Role::Client)?;
     let socket = Ping::open(&net, host).with_context(|| format!("cannot ping {host}"))?;
     println!("PING {} ({host}) {} bytes of data", args.host, args.size);
     let mut session = Session { net, host, size: args.size as usize, sent: 0, times: Vec::new() };

@@ -9,11 +9,13 @@ use std::time::Duration;
 use anyhow::Context;
 use tidegate::apps::serve::Bounds;
 use tidegate::apps::{Stop, chargen, discard, echo, http, serve, udp_echo};
+use tidegate::driver::wire::{Wire, WireCounters};
 use tidegate::net::{Net, TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 use tracing::info;
 
 use super::attach::{self, Attached, Role};
+use super::link;
 use super::signals::Signals;
 
 const ECHO: u16 = 7;
@@ -45,7 +47,7 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::catch()?;
-    let Attached { net, mut driver, name, addr, addr6 } = args.device.open(Role::Server)?;
+    let Attached { net, mut driver, mut wire, name, addr, addr6 } = args.device.open(Role::Server)?;
     let servers = Servers::start(&net, args.http_root, args.grace).await?;
     let mut stdout = std::io::stdout();
     writeln!(stdout, "ready {name} {addr} {addr6}")
@@ -54,6 +56,7 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let failed = tokio::select! {
         () = signals.next() => None,
         ended = driver.ended() => Some(ended),
+        ended = broken(&mut wire) => Some(ended),
     };
     let result = match failed {
         Some(ended) => ended.with_context(|| format!("device {name} failed")),
@@ -65,8 +68,24 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
             }
         }
     };
+    if let Some(counters) = stop_wire(wire).await {
+        eprintln!("link {}", link::list(["in", "out"], &counters));
+    }
     eprintln!("counters {}", net.counters());
     result.map(|()| ExitCode::SUCCESS)
+}
+
+/// Waits for the link before the stack to fail; for ever without one.
+async fn broken(wire: &mut Option<Wire>) -> std::io::Result<()> {
+    match wire {
+        Some(wire) => wire.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// What the link did; nothing if it failed, which was told by then.
+async fn stop_wire(wire: Option<Wire>) -> Option<WireCounters> {
+    wire?.stop().await.ok()
 }
 
 /// Lets applications end, then the connections they closed; together within `grace`.

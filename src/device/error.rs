@@ -23,15 +23,13 @@ pub enum TunError {
     )]
     NoPermission(String),
     /// Another process holds the device.
-    #[error("device {0} is in use by another process: stop that one, or choose another name with --tun")]
+    #[error("device {0} is in use by another process: stop that one, or choose another name")]
     Busy(String),
     /// Not a name that an interface can have.
-    #[error(
-        "{0:?} cannot name a device: choose 1 to 15 letters or digits with --tun; %d stands for a free number"
-    )]
+    #[error("{0:?} cannot name a device: choose 1 to 15 letters or digits; %d stands for a free number")]
     InvalidName(String),
     /// The name belongs to something else.
-    #[error("{0} exists already and is not a single-queue TUN device: choose another name with --tun")]
+    #[error("{0} exists already and is not a single-queue TUN device: choose another name")]
     NotTun(String),
     /// The descriptor that was handed in is of no use.
     #[error("descriptor {fd} {reason}: hand in one of /dev/net/tun after TUNSETIFF with IFF_TUN | IFF_NO_PI")]

@@ -30,7 +30,9 @@ pub struct DirectionCounters {
 impl DirectionCounters {
     /// Every counter by its name, stable for scripts.
     pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
-        self.link.named().into_iter().chain([("overflow", self.overflow), ("refused", self.refused)])
+        // A wire has no filter.
+        let link = self.link.named().into_iter().filter(|(name, _)| *name != "filtered");
+        link.chain([("overflow", self.overflow), ("refused", self.refused)])
     }
 }
 

@@ -99,7 +99,7 @@ impl Wire {
     /// # Errors
     /// The device's error.
     pub async fn ended(&mut self) -> io::Result<()> {
-        (&mut self.ended).await.map_err(io::Error::other)?.0
+        self.outcome().await.map(drop)
     }
 
     /// Stops the wire and tells what it did; packets on it are lost.
@@ -108,6 +108,14 @@ impl Wire {
     /// The device's error, if one failed.
     pub async fn stop(mut self) -> io::Result<WireCounters> {
         self.stop.ask();
+        self.outcome().await
+    }
+
+    /// What the thread tells at its end, once.
+    async fn outcome(&mut self) -> io::Result<WireCounters> {
+        if self.ended.is_terminated() {
+            return Err(io::Error::other("the wire has ended before"));
+        }
         let (result, counters) = (&mut self.ended).await.map_err(io::Error::other)?;
         result.map(|()| counters)
     }

@@ -118,4 +118,5 @@ async fn a_device_that_fails_ends_the_wire() {
     let config = WireConfig { there: link(""), back: link(""), seed: 1 };
     let mut wire = Wire::start(first, Gone(second), config).unwrap();
     assert_eq!(wire.ended().await.unwrap_err().kind(), io::ErrorKind::NotConnected);
+    assert!(wire.stop().await.is_err());
 }

@@ -6,8 +6,6 @@
 //! SACK the peer counts duplicate acknowledgements (RFC 5681 §3.2), so each segment out of order draws one. What the peer makes of
 //! such reports is not here.
 
-use smallvec::SmallVec;
-
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::SackBlocks;
 
@@ -19,7 +17,7 @@ const MAX_DUPLICATES: usize = 64;
 
 /// Duplicate ranges in the order they came; absent while there are none.
 #[derive(Debug, Default)]
-pub struct Duplicates(Option<Box<SmallVec<[(SeqNum, SeqNum); 4]>>>);
+pub struct Duplicates(Option<Box<SackBlocks>>);
 
 impl Duplicates {
     fn push(&mut self, start: SeqNum, end: SeqNum) {

@@ -195,7 +195,9 @@ mod tests {
     fn numbers_of_linux_turn_things_on_and_off() {
         let of = |text: &str| after(&format!("sysctl {text}")).unwrap();
         assert!(["3", "4"].iter().all(|n| of(&format!("net.ipv4.tcp_early_retrans={n}")).tail_loss_probe));
-        assert!(["0", "1", "2"].iter().all(|n| !of(&format!("net.ipv4.tcp_early_retrans={n}")).tail_loss_probe));
+        assert!(
+            ["0", "1", "2"].iter().all(|n| !of(&format!("net.ipv4.tcp_early_retrans={n}")).tail_loss_probe)
+        );
         assert!(["1", "2"].iter().all(|n| of(&format!("net.ipv4.tcp_frto={n}")).frto));
     }
 
@@ -248,10 +250,7 @@ mod tests {
             "net.ipv4.tcp_reordering=5",
             "tcp_reordering=5: another duplicate-ACK threshold is not supported",
         );
-        refused(
-            "net.ipv4.tcp_recovery=3",
-            "tcp_recovery=3: another reordering window is not supported",
-        );
+        refused("net.ipv4.tcp_recovery=3", "tcp_recovery=3: another reordering window is not supported");
         refused(
             "net.ipv4.tcp_notsent_lowat=1000",
             "tcp_notsent_lowat=1000: a limit on unsent data is not supported",

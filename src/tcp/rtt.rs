@@ -6,6 +6,9 @@ use super::config::TcpConfig;
 use super::delivered::Delivered;
 use super::tcb::Tcb;
 
+/// The shortest round trip is forgotten after so many seconds: the path may have changed (Linux alike).
+const MIN_RTT_LIFETIME: u16 = 300;
+
 /// The estimator of RFC 6298 §2. Times are kept in nanoseconds, the shortest in
 /// microseconds; zero means "not measured".
 #[derive(Clone, Debug, Default)]
@@ -13,6 +16,8 @@ pub struct RttEstimator {
     srtt: u64,
     rttvar: u64,
     min_rtt: u32,
+    /// When that was measured, in seconds modulo 2¹⁶.
+    min_at: u16,
     /// Doublings since the last acknowledgement of new data (RFC 6298 §5.5).
     pub backoff: u8,
     /// The SYN was retransmitted: the first timeout is 3 s until a measurement (RFC 6298 §5.7).
@@ -21,19 +26,22 @@ pub struct RttEstimator {
 
 impl RttEstimator {
     /// Takes a measurement; Karn's rule (RFC 6298 §3, MUST-18) is its caller's, who knows what was sent twice.
-    pub fn sample(&mut self, rtt: Duration) {
+    pub fn sample(&mut self, rtt: Duration, now: Instant) {
         let micros = rtt.as_micros().clamp(1, u128::from(u32::MAX)) as u32;
         let rtt = rtt.as_nanos().clamp(1, u128::from(u64::MAX / 8)) as u64;
         if self.srtt == 0 {
             // RFC 6298 §2.2.
             self.srtt = rtt;
             self.rttvar = rtt / 2;
-            self.min_rtt = micros;
         } else {
             // RFC 6298 §2.3: beta 1/4, alpha 1/8; RTTVAR first, from the old SRTT.
             self.rttvar = self.rttvar - self.rttvar / 4 + self.srtt.abs_diff(rtt) / 4;
             self.srtt = (self.srtt - self.srtt / 8 + rtt / 8).max(1);
-            self.min_rtt = self.min_rtt.min(micros);
+        }
+        let now = (now.as_millis() / 1_000) as u16;
+        let expired = now.wrapping_sub(self.min_at) > MIN_RTT_LIFETIME;
+        if self.min_rtt == 0 || expired || micros <= self.min_rtt {
+            (self.min_rtt, self.min_at) = (micros, now);
         }
     }
 
@@ -60,7 +68,7 @@ impl RttEstimator {
         (self.srtt > 0).then(|| Duration::from_nanos(self.rttvar))
     }
 
-    /// The shortest round trip seen.
+    /// The shortest round trip of the last minutes.
     pub fn min_rtt(&self) -> Option<Duration> {
         (self.min_rtt > 0).then(|| Duration::from_micros(self.min_rtt.into()))
     }
@@ -85,7 +93,7 @@ impl Tcb {
             }
             (None, None) => return,
         };
-        self.rtt.sample(rtt);
+        self.rtt.sample(rtt, now);
         self.rtt.backoff = 0;
     }
 }
@@ -103,7 +111,7 @@ mod tests {
         assert_eq!(rtt.rto(&config), MS(1000));
         rtt.syn_retransmitted = true;
         assert_eq!(rtt.rto(&config), MS(3000));
-        rtt.sample(MS(10));
+        rtt.sample(MS(10), Instant::ZERO);
         assert_eq!(rtt.rto(&config), MS(210));
     }
 
@@ -111,13 +119,13 @@ mod tests {
     #[test]
     fn measurements_are_smoothed_by_an_eighth_and_a_quarter() {
         let (config, mut rtt) = (TcpConfig::default(), RttEstimator::default());
-        rtt.sample(MS(800));
+        rtt.sample(MS(800), Instant::ZERO);
         assert_eq!((rtt.srtt(), rtt.rttvar()), (Some(MS(800)), Some(MS(400))));
         assert_eq!(rtt.rto(&config), MS(2400));
-        rtt.sample(MS(400));
+        rtt.sample(MS(400), Instant::ZERO);
         assert_eq!((rtt.srtt(), rtt.rttvar()), (Some(MS(750)), Some(MS(400))));
         assert_eq!(rtt.min_rtt(), Some(MS(400)));
-        (0..200).for_each(|_| rtt.sample(MS(50)));
+        (0..200).for_each(|_| rtt.sample(MS(50), Instant::ZERO));
         assert!(rtt.rto(&config) >= MS(250) && rtt.rto(&config) < MS(252), "{:?}", rtt.rto(&config));
     }
 
@@ -125,11 +133,25 @@ mod tests {
     #[test]
     fn back_off_doubles_up_to_the_maximum() {
         let (config, mut rtt) = (TcpConfig::default(), RttEstimator::default());
-        rtt.sample(MS(100));
+        rtt.sample(MS(100), Instant::ZERO);
         let first = rtt.rto(&config);
         rtt.backoff = 1;
         assert_eq!(rtt.rto(&config), first * 2);
         rtt.backoff = u8::MAX;
         assert_eq!(rtt.rto(&config), config.max_rto);
+    }
+
+    /// A path that became longer shows after five minutes, one that became shorter at once (RFC 8985 §6.2 step 1).
+    #[test]
+    fn the_shortest_round_trip_is_that_of_the_last_minutes() {
+        let at = |seconds: u64| Instant::from_millis(seconds * 1_000);
+        let mut rtt = RttEstimator::default();
+        rtt.sample(MS(20), at(70_000));
+        rtt.sample(MS(50), at(70_300));
+        assert_eq!(rtt.min_rtt(), Some(MS(20)));
+        rtt.sample(MS(50), at(70_301));
+        assert_eq!(rtt.min_rtt(), Some(MS(50)));
+        rtt.sample(MS(30), at(70_302));
+        assert_eq!(rtt.min_rtt(), Some(MS(30)));
     }
 }

@@ -193,7 +193,7 @@ fn a_direction_that_dies_is_a_timeout() {
             let mut pair = pair(seed, TcpConfig::default(), LinkConfig::default());
             let dies = Instant::from_millis(65);
             pair.network.set_filter(pair.hosts[from], pair.hosts[1 - from], move |_, now| now < dies);
-            let transfer = transfer(&mut pair, 10 * LEN);
+            let transfer = transfer(&mut pair, 20 * LEN);
             assert_eq!(transfer.end, Some(End::TimedOut), "seed {seed} from {from}");
             assert!(transfer.read > 0 && transfer.read < transfer.len);
             let (again, _) = retransmissions(&mut pair, &transfer);

@@ -1,10 +1,21 @@
 //! Congestion control: how much may be under way. A small trait, and an enum over what implements it; bytes, not packets.
+//!
+//! | algorithm | name | when |
+//! |---|---|---|
+//! | [`Cubic`] | `cubic` | the default: fair beside what most of the Internet runs, and fast on long paths; it fills the queue until something is dropped or marked |
+//! | [`NewReno`] | `reno` | the plain standard: as a yardstick, and where few segments are under way anyway |
+//! | [`Bbr`] | `bbr` | losses that are no congestion (radio), queues that are much too short or much too long: it sends at the rate that arrives, paced, and leaves the queue nearly empty; beside others it may take more than its share, or less |
+//!
+//! Chosen for a stack by [`TcpConfig::congestion`](super::config::TcpConfig::congestion), for a socket by
+//! [`SocketOptions::congestion`](super::options::SocketOptions::congestion).
 
+mod bbr;
 mod cubic;
 mod curve;
 mod hystart;
 mod newreno;
 
+pub use bbr::Bbr;
 pub use cubic::Cubic;
 pub use hystart::HyStart;
 pub use newreno::NewReno;
@@ -159,17 +170,20 @@ pub enum CongestionControl {
     NewReno,
     /// RFC 9438, with HyStart as [`TcpConfig::hystart`](super::config::TcpConfig::hystart) has it.
     Cubic,
+    /// draft-ietf-ccwg-bbr, version 3 of BBR.
+    Bbr,
 }
 
 impl CongestionControl {
     /// All of them.
-    pub const ALL: [Self; 2] = [CongestionControl::NewReno, CongestionControl::Cubic];
+    pub const ALL: [Self; 3] = [CongestionControl::NewReno, CongestionControl::Cubic, CongestionControl::Bbr];
 
     /// The name that `TCP_CONGESTION` knows it by.
     pub const fn name(self) -> &'static str {
         match self {
             CongestionControl::NewReno => "reno",
             CongestionControl::Cubic => "cubic",
+            CongestionControl::Bbr => "bbr",
         }
     }
 
@@ -186,6 +200,8 @@ pub enum Controller {
     NewReno(NewReno),
     /// RFC 9438.
     Cubic(Cubic),
+    /// draft-ietf-ccwg-bbr; it knows much more than the others.
+    Bbr(Box<Bbr>),
 }
 
 impl Controller {
@@ -193,6 +209,7 @@ impl Controller {
     pub fn new(choice: CongestionControl, hystart: HyStart, initial_window: u32) -> Self {
         match choice {
             CongestionControl::Cubic => Controller::Cubic(Cubic::new(hystart, initial_window)),
+            CongestionControl::Bbr => Controller::Bbr(Box::new(Bbr::new(initial_window))),
             CongestionControl::NewReno => Controller::NewReno(NewReno::new(initial_window)),
         }
     }
@@ -205,6 +222,7 @@ impl std::ops::Deref for Controller {
         match self {
             Controller::NewReno(algorithm) => algorithm,
             Controller::Cubic(algorithm) => algorithm,
+            Controller::Bbr(algorithm) => &**algorithm,
         }
     }
 }
@@ -214,6 +232,7 @@ impl std::ops::DerefMut for Controller {
         match self {
             Controller::NewReno(algorithm) => algorithm,
             Controller::Cubic(algorithm) => algorithm,
+            Controller::Bbr(algorithm) => &mut **algorithm,
         }
     }
 }

@@ -84,6 +84,8 @@ drop_reasons! {
     TcpDeferred = "tcp_deferred",
     /// Out-of-order data beyond what the reassembly queue holds.
     TcpReassemblyFull = "tcp_reassembly_full",
+    /// Data that the stack had no memory for.
+    TcpMemory = "tcp_memory",
     /// Data for a connection whose reader is gone.
     TcpAfterClose = "tcp_after_close",
     /// The queue of control packets towards the device is full.
@@ -183,6 +185,8 @@ counters! {
     tcp_echoes_in,
     /// TCP segments that told the peer of a reduced window (CWR).
     tcp_cwr_out,
+    /// Times that memory became scarce: three quarters of the limit were in use.
+    tcp_memory_pressure,
     /// TIME-WAIT records evicted because the table was full.
     tcp_time_wait_evicted,
 }

@@ -79,6 +79,11 @@ impl<T> Table<T> {
         self.slots.get_mut(index as usize)?.value.as_mut()
     }
 
+    /// How many places there are, taken or free.
+    pub fn places(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The handle of the value at `index`.
     pub fn handle(&self, index: u32) -> Option<Handle> {
         let slot = self.slots.get(index as usize).filter(|slot| slot.value.is_some())?;

@@ -41,10 +41,10 @@ impl Profile {
 
 fn linux() -> TcpConfig {
     TcpConfig {
-        receive_buffer: 540_000,
-        receive_buffer_limit: Some(15_728_640),
+        receive_buffer: 15_728_640,
+        receive_buffer_initial: 540_000,
         initial_receive_window: Some(u16::MAX),
-        send_buffer: 262_144,
+        send_buffer_initial: 262_144,
         timestamps: true,
         sack: true,
         window_scaling: true,

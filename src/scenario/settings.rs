@@ -15,6 +15,9 @@ const ONE_CHOICE: [(&str, &str, &str); 2] = [
     ("tcp_reordering", "3", "another duplicate-ACK threshold"),
 ];
 
+/// What `tcp_mem` counts in, in bytes.
+const PAGE: usize = 4_096;
+
 /// Settings whose value makes no difference here, or to none of what a script can see.
 const WITHOUT_EFFECT: [&str; 4] = ["tcp_fack", "tcp_min_tso_segs", "tcp_syncookies", "tcp_tso_win_divisor"];
 /// The same for all that begin so.
@@ -73,14 +76,29 @@ fn set(name: &str, value: &str, config: &mut TcpConfig) -> Option<Result<(), Str
             config.fin_wait_2_timeout = Duration::from_secs(value.parse::<u32>().ok()?.into())
         }
         "tcp_rmem" => {
-            let [_, initial, largest] = sizes(value)?;
-            config.receive_buffer = initial;
-            config.receive_buffer_limit = Some(largest.max(initial));
+            let [smallest, initial, largest] = sizes(value)?;
+            config.receive_buffer_smallest = smallest;
+            config.receive_buffer_initial = initial;
+            config.receive_buffer = largest.max(initial);
             // Half of it is window. Whole segments are announced, but no more than 16 bits tell: so all of those 16 bits where
             // the whole segments of the buffer reach beyond them.
             config.initial_receive_window = (initial / 2 >= 65_535 + 1_460).then_some(u16::MAX);
         }
-        "tcp_wmem" => config.send_buffer = sizes(value)?[1],
+        "tcp_wmem" => {
+            let [smallest, initial, largest] = sizes(value)?;
+            config.send_buffer_smallest = smallest;
+            config.send_buffer_initial = initial;
+            config.send_buffer = largest.max(initial);
+        }
+        "tcp_moderate_rcvbuf" => config.tune_receive_buffer = flag(value)?,
+        "tcp_mem" => {
+            let [_, pressure, limit] = sizes(value)?;
+            if pressure != limit / 4 * 3 {
+                let reason = "memory is scarce from three quarters of the limit on";
+                return Some(Err(format!("tcp_mem={value}: {reason}")));
+            }
+            config.memory_limit = limit * PAGE;
+        }
         "tcp_congestion_control" => match CongestionControl::from_name(value) {
             Some(algorithm) => config.congestion = algorithm,
             None => return Some(Err(format!("congestion control `{value}` is not supported"))),
@@ -152,8 +170,9 @@ mod tests {
         let found = after(
             "sysctl net.ipv4.tcp_timestamps=0 net.ipv4.tcp_sack=0 net.ipv4.tcp_window_scaling=0 net.ipv4.tcp_dsack=0
              sysctl net.ipv4.tcp_rfc1337=0 net.ipv4.tcp_syn_retries=3 net.ipv4.tcp_synack_retries=2
-             sysctl net.ipv4.tcp_fin_timeout=30 net.ipv4.tcp_rmem='4096 131072 6291456'
-             sysctl net.ipv4.tcp_wmem='4096 16384 4194304' net.ipv4.tcp_congestion_control=reno
+             sysctl net.ipv4.tcp_fin_timeout=30 net.ipv4.tcp_rmem='5000 130000 6000000'
+             sysctl net.ipv4.tcp_moderate_rcvbuf=0 net.ipv4.tcp_mem='200 300 400'
+             sysctl net.ipv4.tcp_wmem='6000 16384 4000000' net.ipv4.tcp_congestion_control=reno
              sysctl net.ipv4.tcp_ecn=1 net.ipv4.tcp_recovery=0 net.ipv4.tcp_early_retrans=0 net.ipv4.tcp_frto=0
              sysctl net.ipv4.tcp_slow_start_after_idle=1",
         );
@@ -166,13 +185,18 @@ mod tests {
             syn_retries: 3,
             syn_ack_retries: 2,
             fin_wait_2_timeout: Duration::from_secs(30),
-            receive_buffer: 131_072,
-            receive_buffer_limit: Some(6_291_456),
-            send_buffer: 16_384,
             rack: false,
             tail_loss_probe: false,
             frto: false,
             slow_start_after_idle: true,
+            receive_buffer_smallest: 5_000,
+            receive_buffer_initial: 130_000,
+            receive_buffer: 6_000_000,
+            tune_receive_buffer: false,
+            send_buffer_smallest: 6_000,
+            send_buffer_initial: 16_384,
+            send_buffer: 4_000_000,
+            memory_limit: 400 << 12,
             ecn: Ecn::Request,
             congestion: CongestionControl::NewReno,
             ..TcpConfig::default()
@@ -254,6 +278,10 @@ mod tests {
         refused(
             "net.ipv4.tcp_notsent_lowat=1000",
             "tcp_notsent_lowat=1000: a limit on unsent data is not supported",
+        );
+        refused(
+            "net.ipv4.tcp_mem='100 200 400'",
+            "tcp_mem=100 200 400: memory is scarce from three quarters of the limit on",
         );
         refused("net.ipv4.tcp_congestion_control=vegas", "congestion control `vegas` is not supported");
         refused("net.ipv4.tcp_nonsense=1", "the setting net.ipv4.tcp_nonsense is not known");

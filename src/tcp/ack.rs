@@ -83,16 +83,11 @@ impl AckState {
         self.now = true;
     }
 
-    /// `count` segments came out of order and the peer counts duplicate acknowledgements (RFC 5681 §3.2): one for each, and one
-    /// before them for what came in order.
-    pub fn repeat(&mut self, count: usize) {
-        let news = u8::from(self.repeats == 0 && self.pending > 0);
-        self.repeats = self.repeats.saturating_add(news).saturating_add(count.min(255) as u8);
-    }
-
-    /// One that carries nothing else, and so counts as a repetition, goes out.
-    pub fn repeated(&mut self) {
-        self.repeats = self.repeats.saturating_sub(1);
+    /// A segment came out of order and the peer counts duplicate acknowledgements (RFC 5681 §3.2): one for each, behind the one that
+    /// is due for what came in order. What the device joined counts as one, as on Linux.
+    pub fn repeat(&mut self) {
+        let news = u8::from(self.repeats == 0 && self.is_due());
+        self.repeats = self.repeats.saturating_add(1 + news);
     }
 
     /// An acknowledgement that an attacker could provoke, limited per connection and kind. False if withheld.
@@ -121,6 +116,7 @@ impl AckState {
             self.quick = self.quick.saturating_sub(1);
         }
         self.pending = 0;
+        self.repeats = self.repeats.saturating_sub(1);
         self.now = false;
     }
 }

@@ -30,14 +30,26 @@ pub enum Ecn {
 /// itself is in [`SocketOptions`](super::options::SocketOptions); its defaults are here.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TcpConfig {
-    /// Memory of a connection's receive buffer, in bytes; half of it is window (the rest pays for overhead).
+    /// The largest memory of a connection's receive buffer, in bytes, which the offered window scale must serve; half of it is
+    /// window (the rest pays for overhead).
     pub receive_buffer: usize,
-    /// The size it may ever reach, which the offered window scale must serve; `None`: as it is.
-    pub receive_buffer_limit: Option<usize>,
+    /// Its first memory, in bytes, if that is less; it grows with what the application reads.
+    pub receive_buffer_initial: usize,
+    /// Its memory where memory is scarce, in bytes; room for a window of four segments in any case.
+    pub receive_buffer_smallest: usize,
+    /// Let receive buffers grow.
+    pub tune_receive_buffer: bool,
     /// Window of a SYN in bytes, if the buffer has room for it; `None`: as many whole segments as 16 bits can tell.
     pub initial_receive_window: Option<u16>,
-    /// Memory of a connection's send buffer, in bytes.
+    /// The largest send buffer of a connection, in bytes.
     pub send_buffer: usize,
+    /// Its first size, in bytes, if that is less; it grows with the congestion window.
+    pub send_buffer_initial: usize,
+    /// Bytes that a connection may have in its send buffer when there is no memory left.
+    pub send_buffer_smallest: usize,
+    /// Memory that the queues of all connections may take together, in bytes, smallest buffers apart; from three quarters of it
+    /// on buffers do not grow and windows shrink.
+    pub memory_limit: usize,
     /// Offer and use timestamps (RFC 7323 §3).
     pub timestamps: bool,
     /// Offer and use window scaling (RFC 7323 §2).
@@ -135,9 +147,14 @@ impl Default for TcpConfig {
     fn default() -> Self {
         TcpConfig {
             receive_buffer: 6 << 20,
-            receive_buffer_limit: None,
+            receive_buffer_initial: 131_072,
+            receive_buffer_smallest: 4_096,
+            tune_receive_buffer: true,
             initial_receive_window: None,
             send_buffer: 4 << 20,
+            send_buffer_initial: 65_536,
+            send_buffer_smallest: 4_096,
+            memory_limit: 1 << 30,
             timestamps: true,
             window_scaling: true,
             sack: true,

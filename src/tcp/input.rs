@@ -11,6 +11,7 @@ use super::close::Lingering;
 use super::config::TcpConfig;
 use super::delivered::{Arrival, Delivered};
 use super::giving_up::NEVER;
+use super::memory::Budget;
 use super::reassembly::Reassembly;
 use super::recovery::Recovery;
 use super::segment::Segment;
@@ -234,12 +235,12 @@ impl Tcb {
         }
         self.arm_retransmit(env);
         self.arm_tail_probe(env);
-        self.tell_room(env.config);
+        self.tell_room(env.config, env.memory);
     }
 
     /// A writer that found the queue full is told when a quarter of it is free.
-    pub fn tell_room(&mut self, config: &TcpConfig) {
-        let limit = self.send_limit(config);
+    pub fn tell_room(&mut self, config: &TcpConfig, memory: Budget) {
+        let limit = self.send_limit(config, memory);
         if self.wants_room && self.send_queue.len() <= limit - limit.div_ceil(4).min(limit) {
             self.wants_room = false;
             self.events |= Readiness::OUT;
@@ -346,6 +347,7 @@ impl Tcb {
             return Ok(());
         }
         env.counters.tcp_in_data += 1;
+        self.tune_on_data(segment, env);
         self.counts.received_data(env.now);
         env.counters.tcp_in_bytes += segment.payload.len() as u64;
         let shut = self.read_closed && matches!(self.state, State::FinWait1 | State::FinWait2);
@@ -354,22 +356,26 @@ impl Tcb {
             return Err(Verdict::Abort(DropReason::TcpAfterClose));
         }
         self.take_mark(segment, env);
+        let payload = self.admit(std::mem::take(&mut segment.payload), env);
+        if payload.is_empty() {
+            return Ok(());
+        }
         if segment.seq() == self.rcv.nxt {
-            let len = segment.payload.len();
+            let len = payload.len();
             let per_segment = len.min(usize::from(self.agreed.advertised_mss));
-            self.deliver(std::mem::take(&mut segment.payload));
+            self.deliver(payload);
             self.ack.on_data(len, per_segment);
             self.fill_holes();
             return Ok(());
         }
-        self.acknowledge_gap(segment);
+        self.acknowledge_gap();
         let offset = self.rcv.offset + u64::from(segment.seq().since(self.rcv.nxt));
-        let payload = std::mem::take(&mut segment.payload);
-        let limit = self.receive_limit(env.config);
+        let limit = self.receive_limit(env.config, env.memory);
         let queue = self.reassembly.get_or_insert_with(|| Box::new(Reassembly::default()));
         if !queue.insert(offset, payload, limit) {
             env.counters.drop(DropReason::TcpReassemblyFull);
         }
+        self.reassembly.take_if(|queue| queue.is_empty());
         Ok(())
     }
 

@@ -4,6 +4,7 @@
 //! after its parts. The way in is `segment` → `input` (or `handshake`, `listener`, `time_wait`), the way out `output` → `frame`.
 
 mod ack;
+mod buffers;
 mod close;
 pub mod config;
 pub mod congestion;
@@ -20,6 +21,7 @@ mod info;
 mod input;
 mod isn;
 mod listener;
+mod memory;
 mod mtu;
 pub mod options;
 mod output;
@@ -73,6 +75,7 @@ pub use info::ConnectionInfo;
 use input::Verdict;
 use isn::Secrets;
 use listener::Listener;
+use memory::Memory;
 use options::SocketOptions;
 use segment::{FourTuple, Segment};
 use smallvec::SmallVec;
@@ -141,12 +144,19 @@ pub struct Tcp {
     replies: VecDeque<Frame>,
     opens: u32,
     orphans: usize,
+    memory: Memory,
 }
 
 /// Lends the parts of a [`Tcp`] that every step of a connection may use, beside the connection itself.
 macro_rules! env {
     ($tcp:expr, $counters:expr, $now:expr) => {
-        Env { config: &$tcp.config, capabilities: $tcp.capabilities, counters: $counters, now: $now }
+        Env {
+            config: &$tcp.config,
+            capabilities: $tcp.capabilities,
+            memory: $tcp.memory.budget($tcp.config.memory_limit),
+            counters: $counters,
+            now: $now,
+        }
     };
 }
 use env;
@@ -173,6 +183,7 @@ impl Tcp {
             replies: VecDeque::new(),
             opens: 0,
             orphans: 0,
+            memory: Memory::default(),
             config,
             capabilities,
         }
@@ -307,8 +318,9 @@ impl Tcp {
         }
     }
 
-    /// After anything happened to a connection: its end, its place in the queues, its timer.
+    /// After anything happened to a connection: its memory, its end, its place in the queues, its timer.
     fn settle(&mut self, index: u32, now: Instant) {
+        self.charge(index);
         let Some(tcb) = self.connections.at_mut(index) else { return };
         let owned = matches!(self.owners.get(&tcb.tuple), Some(&Owner::Connection(owner)) if owner == index);
         if tcb.state == State::TimeWait && owned {
@@ -328,9 +340,7 @@ impl Tcp {
         let over = tcb.state == State::Closed || (tcb.state == State::TimeWait && !tcb.ack.is_due());
         // While it stands in the queue its place stays taken, or a newcomer in that place would stand there twice.
         if over && tcb.orphan && !tcb.queued {
-            self.connections.remove(index);
-            self.timers.set(index, None);
-            return;
+            return self.forget(index);
         }
         if !tcb.queued && tcb.state != State::Closed {
             tcb.queued = true;
@@ -391,6 +401,7 @@ impl Tcp {
     }
 
     fn next_frame(&mut self, paths: &PathMtus, counters: &mut Counters, now: Instant) -> Option<Frame> {
+        self.memory.count(counters);
         if let Some(frame) = self.replies.pop_front() {
             return Some(frame);
         }
@@ -425,9 +436,7 @@ impl Tcp {
         let Some(tcb) = self.connections.at_mut(index) else { return };
         tcb.queued = false;
         if tcb.orphan && matches!(tcb.state, State::TimeWait | State::Closed) {
-            self.connections.remove(index);
-            self.timers.set(index, None);
-            return;
+            return self.forget(index);
         }
         self.arm(index);
     }

@@ -11,6 +11,7 @@ use crate::base::time::{Duration, Instant};
 
 use super::config::{Ecn, TcpConfig};
 use super::congestion::CongestionControl;
+use super::memory::Budget;
 use super::tcb::Tcb;
 use super::{ListenerId, Tcp, TcpId};
 
@@ -74,10 +75,11 @@ pub struct SocketOptions {
     /// `TCP_MAXSEG`: the largest MSS in bytes, in both directions (policy 2); what the MTU allows is never exceeded. It counts
     /// when the connection is opened. Default `None`.
     pub max_mss: Option<u16>,
-    /// `SO_RCVBUF`: memory of the receive buffer in bytes, half of which is window (policy 3). Default `None`:
-    /// [`TcpConfig::receive_buffer`].
+    /// `SO_RCVBUF`: memory of the receive buffer in bytes, half of which is window (policy 3). Default `None`: it grows with use
+    /// up to [`TcpConfig::receive_buffer`].
     pub receive_buffer: Option<usize>,
-    /// `SO_SNDBUF`: memory of the send buffer in bytes. Default `None`: [`TcpConfig::send_buffer`].
+    /// `SO_SNDBUF`: bytes that the send buffer takes. Default `None`: they grow with the congestion window up to
+    /// [`TcpConfig::send_buffer`].
     pub send_buffer: Option<usize>,
     /// `IP_TOS`, `IPV6_TCLASS`: DSCP in the upper six bits (RFC 2474; MUST-48, SHLD-22); the lower two belong to ECN and are
     /// ignored. Default: [`TcpConfig::traffic_class`].
@@ -202,9 +204,9 @@ impl Tcp {
         let options = self.share(options)?;
         match socket.into() {
             Socket::Connection(id) => {
-                let config = &self.config;
+                let (config, memory) = (&self.config, self.memory.budget(self.config.memory_limit));
                 let tcb = self.connections.get_mut(id.0).ok_or(SocketError::NoSocket)?;
-                tcb.set_options(options, config, now);
+                tcb.set_options(options, config, memory, now);
                 self.settle(id.0.index, now);
             }
             Socket::Listener(id) => {
@@ -223,7 +225,7 @@ impl Tcp {
 
 impl Tcb {
     /// The application changed the options while the connection is open.
-    fn set_options(&mut self, options: Arc<SocketOptions>, config: &TcpConfig, now: Instant) {
+    fn set_options(&mut self, options: Arc<SocketOptions>, config: &TcpConfig, memory: Budget, now: Instant) {
         if options.quick_ack != self.ack.is_quick() {
             self.ack.set_quick(if options.quick_ack { config.quick_acks.max(1) } else { 0 });
         }
@@ -233,16 +235,6 @@ impl Tcb {
         }
         self.options = options;
         self.arm_keep_alive(now);
-        self.tell_room(config);
-    }
-
-    /// Memory of the receive buffer, in bytes.
-    pub fn receive_limit(&self, config: &TcpConfig) -> usize {
-        self.options.receive_buffer.unwrap_or(config.receive_buffer)
-    }
-
-    /// Memory of the send buffer, in bytes.
-    pub fn send_limit(&self, config: &TcpConfig) -> usize {
-        self.options.send_buffer.unwrap_or(config.send_buffer)
+        self.tell_room(config, memory);
     }
 }

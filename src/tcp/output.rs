@@ -326,11 +326,8 @@ impl Tcb {
     }
 
     fn send_ack(&mut self, env: &mut Env) -> Option<Frame> {
-        if !self.ack.is_due() || self.state == State::SynSent {
-            return None;
-        }
-        self.ack.repeated();
-        Some(self.emit(self.acceptable_seq(), Flags::ACK, SmallVec::new(), NOT_ECT, env))
+        (self.ack.is_due() && self.state != State::SynSent)
+            .then(|| self.emit(self.acceptable_seq(), Flags::ACK, SmallVec::new(), NOT_ECT, env))
     }
 
     /// SND.NXT, unless the peer has shrunk its window below it: then the window's right edge, which the peer still accepts
@@ -397,7 +394,7 @@ impl Tcb {
 
     /// The window field. The right edge moves only by a worthwhile step (RFC 9293 §3.8.6.2.2, MUST-39) and never back.
     fn select_window(&mut self, env: &Env) -> u16 {
-        let (free, offered) = (self.free_window(env.config), self.rcv.wnd());
+        let (free, offered) = (self.free_window(env.config, env.memory), self.rcv.wnd());
         let window = if free >= offered.saturating_add(self.window_step(env)) { free } else { offered };
         let shift = self.agreed.rcv_shift;
         // Rounded up (policy 3) while there is memory for it, then down: small segments would move the edge by what rounding adds
@@ -411,14 +408,17 @@ impl Tcb {
 
     /// The least by which the window's right edge moves: one segment, or half of a small buffer.
     fn window_step(&self, env: &Env) -> u32 {
-        u32::from(self.agreed.advertised_mss).min((self.receive_limit(env.config) / 4) as u32).max(1)
+        u32::from(self.agreed.advertised_mss)
+            .min((self.receive_limit(env.config, env.memory) / 4) as u32)
+            .max(1)
     }
 
     /// The application has read: a window that at least doubled is announced (a lost update is repaired by the peer's probe). More
     /// than the field can say is no news: without window scaling every read would draw an ACK.
     pub fn after_read(&mut self, env: &Env) {
+        self.tune_on_read(env);
         let most = u32::from(u16::MAX) << self.agreed.rcv_shift;
-        let (free, offered) = (self.free_window(env.config).min(most), self.rcv.wnd());
+        let (free, offered) = (self.free_window(env.config, env.memory).min(most), self.rcv.wnd());
         let worthwhile = free >= offered.saturating_add(self.window_step(env)) && free / 2 >= offered;
         if worthwhile && self.state.receives_data() {
             self.ack.at_once();

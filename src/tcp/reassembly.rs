@@ -143,7 +143,8 @@ impl Reassembly {
         self.recent.truncate(self.unreported.max(REPEATED));
     }
 
-    fn enforce(&mut self, max_memory: usize) -> bool {
+    /// Drops what lies farthest ahead until the bounds are kept. False if something was dropped.
+    pub fn enforce(&mut self, max_memory: usize) -> bool {
         let mut kept = true;
         while self.ranges.len() > MAX_RANGES || self.memory > max_memory {
             let Some((_, payload)) = self.payloads.pop_last() else { break };

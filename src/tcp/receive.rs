@@ -5,14 +5,16 @@ use std::collections::VecDeque;
 
 use crate::base::buffer::{Buffer, SMALL, Slice};
 
-/// Received bytes in order.
+/// Received bytes in order; one word while there are none.
 #[derive(Debug, Default)]
-pub struct ReceiveQueue {
-    /// Absent while the queue is empty: an idle connection keeps no buffer, not even the queue's own.
-    #[expect(clippy::box_collection, reason = "three words less in a connection at rest")]
-    chunks: Option<Box<VecDeque<Chunk>>>,
+pub struct ReceiveQueue(Option<Box<Queued>>);
+
+#[derive(Debug, Default)]
+struct Queued {
+    chunks: VecDeque<Chunk>,
     len: u32,
-    memory: u32,
+    charged: u32,
+    held: u32,
 }
 
 #[derive(Debug)]
@@ -39,64 +41,48 @@ impl Chunk {
             Chunk::Whole(slice) => slice.capacity(),
         }
     }
+
+    /// What it keeps from others.
+    fn held(&self) -> usize {
+        match self {
+            Chunk::Packed { buffer, .. } => buffer.capacity(),
+            Chunk::Whole(slice) => slice.capacity(),
+        }
+    }
 }
 
 impl ReceiveQueue {
     /// Bytes that wait to be read.
     pub fn len(&self) -> usize {
-        self.len as usize
+        self.0.as_ref().map_or(0, |queued| queued.len as usize)
     }
 
     /// True if nothing waits.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.0.is_none()
     }
 
     /// Bytes of buffer that count against the window.
     pub fn memory(&self) -> usize {
-        self.memory as usize
+        self.0.as_ref().map_or(0, |queued| queued.charged as usize)
+    }
+
+    /// Bytes of buffer that it keeps from others, free ends included.
+    pub fn held(&self) -> usize {
+        self.0.as_ref().map_or(0, |queued| queued.held as usize)
     }
 
     /// Appends a payload: kept as it is if it fills half of its buffer, else copied behind its predecessors.
     pub fn push(&mut self, payload: Slice) {
-        self.len += payload.len() as u32;
-        if payload.len() * 2 >= payload.capacity() {
-            self.memory += payload.capacity() as u32;
-            self.chunks.get_or_insert_default().push_back(Chunk::Whole(payload));
-            return;
-        }
-        let mut rest = &payload[..];
-        while !rest.is_empty() {
-            let taken = self.tail(rest.len()).append(rest);
-            self.memory += taken as u32;
-            rest = &rest[taken..];
-        }
-    }
-
-    /// A packing buffer that can take at least one byte.
-    fn tail(&mut self, ahead: usize) -> &mut Buffer {
-        let long = self.len() > 4 * SMALL;
-        let chunks = self.chunks.get_or_insert_default();
-        let writable = match chunks.back_mut() {
-            Some(Chunk::Packed { buffer, .. }) => buffer.is_writable(),
-            _ => false,
-        };
-        if !writable {
-            // A large buffer only behind a small one that is full: single bytes between large payloads take little each.
-            let busy = long && matches!(chunks.back(), Some(Chunk::Packed { .. }));
-            let buffer = if busy { Buffer::large() } else { Buffer::for_len(ahead) };
-            chunks.push_back(Chunk::Packed { buffer, read: 0 });
-        }
-        match chunks.back_mut() {
-            Some(Chunk::Packed { buffer, .. }) => buffer,
-            _ => unreachable!("a packing buffer was just put at the end"),
+        if !payload.is_empty() {
+            self.0.get_or_insert_default().push(payload);
         }
     }
 
     /// Copies bytes from the front and leaves them; returns how many.
     pub fn peek(&self, into: &mut [u8]) -> usize {
         let mut copied = 0;
-        for chunk in self.chunks() {
+        for chunk in self.0.iter().flat_map(|queued| &queued.chunks) {
             let bytes = chunk.bytes();
             let len = bytes.len().min(into.len() - copied);
             into[copied..copied + len].copy_from_slice(&bytes[..len]);
@@ -111,13 +97,79 @@ impl ReceiveQueue {
     /// Copies bytes from the front and takes them away; returns how many.
     pub fn read(&mut self, into: &mut [u8]) -> usize {
         let copied = self.peek(into);
-        self.consume(copied);
+        if let Some(queued) = &mut self.0 {
+            queued.consume(copied);
+        }
+        self.release_if_empty();
         copied
     }
 
     /// Takes the first range away without a copy, at most `most` bytes of it; empty if nothing waits.
     pub fn take(&mut self, most: usize) -> Option<Slice> {
-        let first = self.chunks.as_ref()?.front()?;
+        let slice = self.0.as_mut()?.take(most);
+        self.release_if_empty();
+        slice
+    }
+
+    /// Drops everything.
+    pub fn clear(&mut self) {
+        self.0 = None;
+    }
+
+    /// An idle connection keeps no buffer, not even the queue's own.
+    fn release_if_empty(&mut self) {
+        self.0.take_if(|queued| queued.chunks.is_empty());
+    }
+}
+
+impl Queued {
+    fn push(&mut self, payload: Slice) {
+        self.len += payload.len() as u32;
+        if payload.len() * 2 >= payload.capacity() {
+            return self.push_chunk(Chunk::Whole(payload));
+        }
+        let mut rest = &payload[..];
+        while !rest.is_empty() {
+            let taken = self.tail(rest.len()).append(rest);
+            self.charged += taken as u32;
+            rest = &rest[taken..];
+        }
+    }
+
+    fn push_chunk(&mut self, chunk: Chunk) {
+        self.charged += chunk.charge() as u32;
+        self.held += chunk.held() as u32;
+        self.chunks.push_back(chunk);
+    }
+
+    fn pop_chunk(&mut self) -> Option<Chunk> {
+        let chunk = self.chunks.pop_front()?;
+        self.charged -= chunk.charge() as u32;
+        self.held -= chunk.held() as u32;
+        Some(chunk)
+    }
+
+    /// A packing buffer that can take at least one byte.
+    fn tail(&mut self, ahead: usize) -> &mut Buffer {
+        let writable = match self.chunks.back_mut() {
+            Some(Chunk::Packed { buffer, .. }) => buffer.is_writable(),
+            _ => false,
+        };
+        if !writable {
+            // A large buffer only behind a small one that is full: single bytes between large payloads take little each.
+            let long = self.len as usize > 4 * SMALL;
+            let busy = long && matches!(self.chunks.back(), Some(Chunk::Packed { .. }));
+            let buffer = if busy { Buffer::large() } else { Buffer::for_len(ahead) };
+            self.push_chunk(Chunk::Packed { buffer, read: 0 });
+        }
+        match self.chunks.back_mut() {
+            Some(Chunk::Packed { buffer, .. }) => buffer,
+            _ => unreachable!("a packing buffer was just put at the end"),
+        }
+    }
+
+    fn take(&mut self, most: usize) -> Option<Slice> {
+        let first = self.chunks.front()?;
         if first.bytes().len() > most {
             let head = match first {
                 Chunk::Packed { buffer, read } => buffer.slice(*read..*read + most),
@@ -126,9 +178,7 @@ impl ReceiveQueue {
             self.consume(most);
             return Some(head);
         }
-        let chunk = self.chunks.as_mut()?.pop_front()?;
-        self.memory -= chunk.charge() as u32;
-        let slice = match chunk {
+        let slice = match self.pop_chunk()? {
             Chunk::Packed { buffer, read } => {
                 let len = buffer.written().len();
                 Slice::from(buffer).slice(read..len)
@@ -136,19 +186,12 @@ impl ReceiveQueue {
             Chunk::Whole(slice) => slice,
         };
         self.len -= slice.len() as u32;
-        self.release_if_empty();
         Some(slice)
-    }
-
-    /// Drops everything.
-    pub fn clear(&mut self) {
-        *self = ReceiveQueue::default();
     }
 
     fn consume(&mut self, mut count: usize) {
         self.len -= count as u32;
-        let Some(chunks) = &mut self.chunks else { return };
-        while let Some(chunk) = chunks.front_mut() {
+        while let Some(chunk) = self.chunks.front_mut() {
             let available = chunk.bytes().len();
             if count < available {
                 match chunk {
@@ -158,18 +201,8 @@ impl ReceiveQueue {
                 break;
             }
             count -= available;
-            self.memory -= chunk.charge() as u32;
-            chunks.pop_front();
+            self.pop_chunk();
         }
-        self.release_if_empty();
-    }
-
-    fn chunks(&self) -> impl Iterator<Item = &Chunk> {
-        self.chunks.iter().flat_map(|chunks| chunks.iter())
-    }
-
-    fn release_if_empty(&mut self) {
-        self.chunks.take_if(|chunks| chunks.is_empty());
     }
 }
 
@@ -178,6 +211,12 @@ mod tests {
     use super::*;
     use crate::base::buffer::LARGE;
     use proptest::prelude::*;
+
+    impl ReceiveQueue {
+        fn chunks(&self) -> impl Iterator<Item = &Chunk> {
+            self.0.iter().flat_map(|queued| &queued.chunks)
+        }
+    }
 
     fn whole(len: usize) -> Slice {
         let mut buffer = Buffer::large();
@@ -205,13 +244,8 @@ mod tests {
             queue.push(Buffer::copy_of(&[7; 1_100]).into());
             queue.push(whole(1));
         }
-        let held: usize = queue
-            .chunks()
-            .map(|chunk| match chunk {
-                Chunk::Packed { buffer, .. } => buffer.capacity(),
-                Chunk::Whole(slice) => slice.capacity(),
-            })
-            .sum();
+        let held = queue.held();
+        assert_eq!(held, queue.chunks().map(Chunk::held).sum::<usize>());
         assert!(held <= 2 * queue.memory(), "{held} held, {} counted", queue.memory());
     }
 
@@ -222,7 +256,7 @@ mod tests {
         queue.push(whole(50_000));
         assert_eq!(queue.take(usize::MAX).map(|slice| slice.len()), Some(100));
         assert_eq!(queue.read(&mut [0; 60_000]), 50_000);
-        assert_eq!((queue.len(), queue.memory(), queue.chunks.is_none()), (0, 0, true));
+        assert_eq!((queue.len(), queue.memory(), queue.0.is_none()), (0, 0, true));
         assert!(queue.take(usize::MAX).is_none());
     }
 
@@ -248,6 +282,7 @@ mod tests {
                 prop_assert_eq!(got, expected);
                 prop_assert_eq!(queue.len(), model.len());
                 prop_assert_eq!(queue.memory(), queue.chunks().map(Chunk::charge).sum::<usize>());
+                prop_assert_eq!(queue.held(), queue.chunks().map(Chunk::held).sum::<usize>());
             }
         }
     }

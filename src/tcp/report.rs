@@ -69,11 +69,11 @@ impl Tcb {
     }
 
     /// Text came behind a gap: the peer learns of it at once (RFC 5681 §4.2), from a SACK block or by counting.
-    pub fn acknowledge_gap(&mut self, segment: &Segment) {
-        self.ack.at_once();
-        if !self.agreed.sack {
-            let full = usize::from(self.agreed.advertised_mss);
-            self.ack.repeat(segment.payload.len().div_ceil(full));
+    pub fn acknowledge_gap(&mut self) {
+        if self.agreed.sack {
+            self.ack.at_once();
+        } else {
+            self.ack.repeat();
         }
     }
 

@@ -6,17 +6,23 @@ use std::io::IoSlice;
 
 use smallvec::SmallVec;
 
-use crate::base::buffer::{Buffer, Slice};
+use crate::base::buffer::{Buffer, SMALL, Slice};
 
 /// Bytes queued behind SND.UNA, in the chunks they were copied into.
 #[derive(Debug, Default)]
 pub struct SendQueue {
     /// Absent while the queue is empty: a connection at rest keeps one word of it.
-    #[expect(clippy::box_collection, reason = "three words less in a connection at rest")]
-    chunks: Option<Box<VecDeque<Chunk>>>,
+    queued: Option<Box<Queued>>,
     /// Stream positions (never reset, so that chunks need not be renumbered): first byte queued and the byte behind the last.
     start: u64,
     end: u64,
+}
+
+#[derive(Debug, Default)]
+struct Queued {
+    chunks: VecDeque<Chunk>,
+    /// Bytes of buffer in them.
+    memory: usize,
 }
 
 #[derive(Debug)]
@@ -44,16 +50,15 @@ impl SendQueue {
     }
 
     /// Bytes of memory held.
-    #[cfg(test)]
-    fn memory(&self) -> usize {
-        self.chunks.iter().flat_map(|chunks| chunks.iter()).map(|chunk| chunk.buffer.capacity()).sum()
+    pub fn memory(&self) -> usize {
+        self.queued.as_ref().map_or(0, |queued| queued.memory)
     }
 
     /// Appends as much of `bytes` as keeps the queue within `limit` bytes; returns how much that was.
     pub fn append(&mut self, bytes: &[IoSlice<'_>], limit: usize) -> usize {
         let mut room = limit.saturating_sub(self.len());
         let before = self.end;
-        let mut ahead: usize = bytes.iter().map(|slice| slice.len()).sum();
+        let mut ahead = bytes.iter().map(|slice| slice.len()).sum::<usize>().min(room);
         for slice in bytes {
             let mut rest = &slice[..slice.len().min(room)];
             room -= rest.len();
@@ -69,21 +74,23 @@ impl SendQueue {
 
     /// A buffer that can take at least one byte; a new one is sized by what is still to come.
     fn tail(&mut self, ahead: usize) -> &mut Buffer {
-        let busy = self.len() > crate::base::buffer::SMALL;
-        let chunks = self.chunks.get_or_insert_default();
-        let writable = chunks.back_mut().is_some_and(|chunk| chunk.buffer.is_writable());
+        // A short message, or the little that scarce memory allows, does not take a large buffer.
+        let busy = self.len() + ahead > 2 * SMALL;
+        let queued = self.queued.get_or_insert_default();
+        let writable = queued.chunks.back_mut().is_some_and(|chunk| chunk.buffer.is_writable());
         if !writable {
-            let buffer = if busy { Buffer::large() } else { Buffer::for_len(ahead) };
-            chunks.push_back(Chunk { start: self.end, buffer });
+            let buffer = if busy { Buffer::large() } else { Buffer::small() };
+            queued.memory += buffer.capacity();
+            queued.chunks.push_back(Chunk { start: self.end, buffer });
         }
-        let last = chunks.len() - 1;
-        &mut chunks[last].buffer
+        let last = queued.chunks.len() - 1;
+        &mut queued.chunks[last].buffer
     }
 
     /// The bytes at `offset` from the start, `len` of them (less where the queue ends), as slices in order.
     pub fn slices(&self, offset: usize, len: usize) -> SmallVec<[Slice; 4]> {
         let mut slices = SmallVec::new();
-        let Some(chunks) = &self.chunks else { return slices };
+        let Some(chunks) = self.queued.as_ref().map(|queued| &queued.chunks) else { return slices };
         let mut from = self.start + offset as u64;
         let to = (from + len as u64).min(self.end);
         let first = chunks.partition_point(|chunk| chunk.end() <= from);
@@ -101,17 +108,17 @@ impl SendQueue {
     /// Forgets the first `len` bytes: they are acknowledged.
     pub fn acknowledge(&mut self, len: usize) {
         self.start = (self.start + len as u64).min(self.end);
-        let Some(chunks) = &mut self.chunks else { return };
-        while chunks.front().is_some_and(|chunk| chunk.end() <= self.start) {
-            chunks.pop_front();
+        let Some(queued) = &mut self.queued else { return };
+        while let Some(chunk) = queued.chunks.pop_front_if(|chunk| chunk.end() <= self.start) {
+            queued.memory -= chunk.buffer.capacity();
         }
-        self.chunks.take_if(|chunks| chunks.is_empty());
+        self.queued.take_if(|queued| queued.chunks.is_empty());
     }
 
     /// Drops everything.
     pub fn clear(&mut self) {
         self.end = self.start;
-        self.chunks = None;
+        self.queued = None;
     }
 }
 
@@ -141,7 +148,7 @@ mod tests {
         append(&mut queue, &[7; 200_000], 1 << 20);
         assert!(queue.memory() >= 200_000);
         queue.acknowledge(200_000);
-        assert_eq!((queue.len(), queue.memory(), queue.chunks.is_none()), (0, 0, true));
+        assert_eq!((queue.len(), queue.memory(), queue.queued.is_none()), (0, 0, true));
     }
 
     proptest! {
@@ -161,6 +168,8 @@ mod tests {
                 queue.acknowledge(ack.min(model.len()));
                 model.drain(..ack.min(model.len()));
                 prop_assert_eq!(queue.len(), model.len());
+                let held = queue.queued.iter().flat_map(|queued| &queued.chunks);
+                prop_assert_eq!(queue.memory(), held.map(|chunk| chunk.buffer.capacity()).sum::<usize>());
             }
             for (slices, expected) in lent {
                 let got: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();

@@ -83,6 +83,11 @@ impl Counts {
         }
     }
 
+    /// Time since data was received.
+    pub fn since_data_received(&self, now: Instant) -> Duration {
+        Duration::from_millis(millis(now).wrapping_sub(self.data_received).into())
+    }
+
     /// From now on sending waits for `waits`.
     pub fn wait(&mut self, waits: Waits, now: Instant) {
         if waits == self.waits {
@@ -172,8 +177,10 @@ pub struct Statistics {
     pub rttvar: Duration,
     /// Shortest round trip; zero until measured.
     pub min_rtt: Duration,
-    /// Round-trip time as the receiver sees it. Always zero: it is not measured yet.
+    /// Round-trip time as the receiver sees it; zero until measured.
     pub receive_rtt: Duration,
+    /// The most that the application read in a round trip, in bytes; zero while that is not more than a first flight.
+    pub receive_space: u32,
     /// Slow start threshold in segments; `u32::MAX` until there is one.
     pub slow_start_threshold: u32,
     /// Congestion window, in segments.
@@ -224,7 +231,7 @@ pub struct Statistics {
 
 impl Statistics {
     /// The values under Linux's names and in its units: µs for round trips and busy times, ms for "last" times.
-    pub fn named(&self) -> [(&'static str, u64); 42] {
+    pub fn named(&self) -> [(&'static str, u64); 43] {
         let micros = |time: Duration| time.as_micros() as u64;
         let millis = |time: Duration| time.as_millis() as u64;
         let options = [self.timestamps, self.sack, self.window_scaling, self.ecn, self.ecn_seen];
@@ -252,6 +259,7 @@ impl Statistics {
             ("tcpi_rttvar", micros(self.rttvar)),
             ("tcpi_min_rtt", micros(self.min_rtt)),
             ("tcpi_rcv_rtt", micros(self.receive_rtt)),
+            ("tcpi_rcv_space", self.receive_space.into()),
             ("tcpi_snd_ssthresh", ssthresh),
             ("tcpi_snd_cwnd", self.congestion_window.into()),
             ("tcpi_reordering", self.reordering.into()),
@@ -341,7 +349,8 @@ impl Tcb {
             srtt: self.rtt.srtt().unwrap_or_default(),
             rttvar: self.rtt.rttvar().unwrap_or_default(),
             min_rtt: self.rtt.min_rtt().unwrap_or_default(),
-            receive_rtt: Duration::ZERO,
+            receive_rtt: self.tuning.as_ref().map_or(Duration::ZERO, |tuning| tuning.rtt()),
+            receive_space: self.tuning.as_ref().map_or(0, |tuning| tuning.space()),
             slow_start_threshold: if ssthresh == u32::MAX { ssthresh } else { ssthresh / mss },
             congestion_window: self.congestion.window() / mss,
             reordering: DUP_THRESH.max(self.recovery.reordering.extent.into()),
@@ -353,7 +362,7 @@ impl Tcb {
             pacing_rate: self.congestion.pacing_rate(),
             algorithm: self.options.congestion,
             since_data_sent: since(self.counts.data_sent),
-            since_data_received: since(self.counts.data_received),
+            since_data_received: self.counts.since_data_received(now),
             since_ack_received: now.since(self.heard_at),
             busy: millis(busy),
             window_limited: millis(window_limited),

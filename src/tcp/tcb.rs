@@ -11,12 +11,14 @@ use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{MAX_WINDOW_SHIFT, Options, TIMESTAMP_LEN, TcpHeader, Timestamps};
 
 use super::ack::AckState;
+use super::buffers::ReceiveTuning;
 use super::close::Lingering;
 use super::config::TcpConfig;
 use super::congestion::Controller;
 use super::ecn::{Agreement, EcnState};
 use super::flight::Resting;
 use super::giving_up::NEVER;
+use super::memory::Budget;
 use super::mtu::PathState;
 use super::options::SocketOptions;
 use super::reassembly::Reassembly;
@@ -38,6 +40,8 @@ pub struct Env<'a> {
     pub capabilities: Capabilities,
     /// The stack's counters.
     pub counters: &'a mut Counters,
+    /// The stack's memory.
+    pub memory: Budget,
     /// Now.
     pub now: Instant,
 }
@@ -221,6 +225,8 @@ pub struct Tcb {
     pub reassembly: Option<Box<Reassembly>>,
     /// What came twice, to be reported.
     pub duplicates: Duplicates,
+    /// How large the receive buffer should be; absent until data comes.
+    pub tuning: Option<Box<ReceiveTuning>>,
 }
 
 impl Tcb {
@@ -288,6 +294,7 @@ impl Tcb {
             receive_queue: ReceiveQueue::default(),
             reassembly: None,
             duplicates: Duplicates::default(),
+            tuning: None,
         }
     }
 
@@ -378,9 +385,9 @@ impl Tcb {
     }
 
     /// The window that could be offered now: half of the memory limit, less what waits to be read (policy 3).
-    pub fn free_window(&self, config: &TcpConfig) -> u32 {
+    pub fn free_window(&self, config: &TcpConfig, budget: Budget) -> u32 {
         let memory = self.receive_queue.memory() + self.reassembly.as_ref().map_or(0, |queue| queue.memory());
-        let limit = self.receive_limit(config);
+        let limit = self.receive_limit(config, budget);
         let by_bytes = (limit / 2).saturating_sub(self.receive_queue.len());
         let by_memory = limit.saturating_sub(memory) / 2;
         by_bytes.min(by_memory).min(1 << 30) as u32
@@ -388,7 +395,7 @@ impl Tcb {
 
     /// The window in our SYN.
     pub fn initial_window(&self, config: &TcpConfig) -> u32 {
-        let memory = self.receive_limit(config);
+        let memory = self.unstressed_receive_limit(config);
         match config.initial_receive_window {
             Some(window) => (memory / 2).min(usize::from(window)) as u32,
             None => initial_window(memory, self.agreed.advertised_mss),
@@ -449,8 +456,7 @@ pub fn window_shift(config: &TcpConfig, options: &SocketOptions) -> u8 {
     if !config.window_scaling {
         return 0;
     }
-    let largest = config.receive_buffer_limit.unwrap_or(config.receive_buffer);
-    let largest = options.receive_buffer.map_or(largest, |fixed| fixed / 2);
+    let largest = options.receive_buffer.map_or(config.receive_buffer, |fixed| fixed / 2);
     (largest.max(1).ilog2().saturating_sub(15) as u8).min(MAX_WINDOW_SHIFT)
 }
 
@@ -491,7 +497,7 @@ mod tests {
         assert_eq!(window_shift(&TcpConfig { receive_buffer: 6 << 20, ..config.clone() }, &options), 7);
         let fixed = SocketOptions { receive_buffer: Some(2 << 20), ..options };
         assert_eq!(window_shift(&config, &fixed), 5);
-        let growing = TcpConfig { receive_buffer: 540_000, receive_buffer_limit: Some(15_728_640), ..config };
+        let growing = TcpConfig { receive_buffer: 15_728_640, ..config };
         assert_eq!(window_shift(&growing, &SocketOptions::default()), 8);
     }
 }

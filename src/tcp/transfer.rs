@@ -10,7 +10,7 @@ use crate::base::time::Instant;
 use super::options::Socket;
 use super::state::State;
 use super::tcb::{Env, Tcb};
-use super::{Tcp, TcpId};
+use super::{Tcp, TcpId, env};
 
 /// How bytes are sent: the flags of `send(2)`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -36,8 +36,9 @@ impl Tcp {
         flags: SendFlags,
         now: Instant,
     ) -> Result<usize, SocketError> {
+        let memory = self.memory.budget(self.config.memory_limit);
         let tcb = self.connections.get_mut(id.0).ok_or(SocketError::NoSocket)?;
-        let limit = tcb.send_limit(&self.config);
+        let limit = tcb.send_limit(&self.config, memory);
         if let Some(error) = tcb.error.take() {
             return Err(error);
         }
@@ -90,12 +91,7 @@ impl Tcp {
         let value = read(tcb);
         tcb.forget_urgent();
         let mut unused = Counters::default();
-        tcb.after_read(&Env {
-            config: &self.config,
-            capabilities: self.capabilities,
-            counters: &mut unused,
-            now,
-        });
+        tcb.after_read(&env!(self, &mut unused, now));
         self.settle(id.0.index, now);
         Ok(value)
     }
@@ -114,7 +110,8 @@ impl Tcp {
     pub fn readiness(&self, socket: impl Into<Socket>) -> Readiness {
         let ready = match socket.into() {
             Socket::Connection(id) => {
-                self.connections.get(id.0).map(|tcb| tcb.readiness(tcb.send_limit(&self.config)))
+                let memory = self.memory.budget(self.config.memory_limit);
+                self.connections.get(id.0).map(|tcb| tcb.readiness(tcb.send_limit(&self.config, memory)))
             }
             Socket::Listener(id) => self.listeners.get(id.0).map(|listener| {
                 if listener.accept_queue.is_empty() { Readiness::NONE } else { Readiness::IN }

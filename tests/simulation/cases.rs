@@ -3,6 +3,7 @@
 use std::io::IoSlice;
 use std::net::{Shutdown, SocketAddr};
 
+use tidegate::base::counters::DropReason;
 use tidegate::base::rng::Rng;
 use tidegate::base::socket::SocketError;
 use tidegate::base::time::{Duration, Instant};
@@ -320,4 +321,41 @@ fn tiny_segments_do_not_hold_the_window_open() {
         true
     });
     assert!(most <= config.receive_buffer, "{most} bytes promised");
+}
+
+/// Policy 30: with next to no memory for a whole stack everything arrives all the same, since each connection keeps its smallest buffers.
+#[test]
+fn without_memory_to_spare_everything_arrives() {
+    for memory_limit in [0, 30_000, 200_000] {
+        let mut pair = pair(TcpConfig { memory_limit, ..TcpConfig::default() });
+        let scarce = [DropReason::TcpMemory, DropReason::TcpReassemblyFull];
+        pair.hosts.iter().for_each(|&host| pair.network.allow_drops(host, &scarce));
+        exchange(&mut pair, [writes(400_000), writes(400_000)]);
+        for host in pair.hosts {
+            let stack = pair.network.stack(host);
+            assert_eq!(stack.tcp().memory_in_use(), 0);
+            assert!(stack.counters().tcp_memory_pressure > 0);
+        }
+    }
+}
+
+/// Policy 30: buffers that begin small cost a transfer next to nothing, whatever the path: they are large before they are needed.
+#[test]
+fn small_first_buffers_cost_no_time() {
+    for (delay, offload) in [(2, true), (1_000, true), (50_000, false)] {
+        let took = |receive_buffer_initial, send_buffer_initial| {
+            let tcp = TcpConfig { receive_buffer_initial, send_buffer_initial, ..TcpConfig::default() };
+            let delay = Duration::from_micros(delay);
+            let link = LinkConfig { delay, rate: Some(10_000_000_000), ..LinkConfig::default() };
+            let device = if offload { Capabilities::offload(1500) } else { Capabilities::plain(1500) };
+            let mut pair = Pair::new(1, false, [tcp.clone(), tcp], [device; 2], link);
+            let mut apps =
+                pair.open([Plan { chunk: 65_536, ..writes(8_000_000) }, writes(0)], &mut Rng::from_u64(1));
+            let begin = pair.network.now();
+            converse(&mut pair.network, &mut apps, 10 * MINUTE);
+            pair.network.now().since(begin)
+        };
+        let (tuned, large) = (took(131_072, 65_536), took(6 << 20, 4 << 20));
+        assert!(tuned <= large.mul_f64(1.05), "{delay} µs, offload {offload}: {tuned:?} and not {large:?}");
+    }
 }

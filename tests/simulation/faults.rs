@@ -223,7 +223,7 @@ fn furthest_overtaken(pair: &Pair) -> usize {
 #[test]
 fn a_thousand_packets_may_overtake_one() {
     for seed in 0..3 {
-        let tcp = TcpConfig { initial_window: 1_500, ..patient() };
+        let tcp = TcpConfig { initial_window: 1_500, receive_buffer_initial: 6 << 20, ..patient() };
         let link = LinkConfig { reorder: 0.05, duplicate: 0.02, ..LinkConfig::default() };
         let mut pair = pair(seed, tcp, LinkConfig { queue: Queue::Packets(9_000), ..link });
         pair.network.keep_trace();

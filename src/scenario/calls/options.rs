@@ -175,8 +175,13 @@ impl Runner<'_> {
         let (config, tcp) = (&self.config, self.host.stack().tcp());
         match name {
             "SO_REUSEADDR" => stored.unwrap_or(0),
-            "SO_SNDBUF" => options.send_buffer.unwrap_or(config.send_buffer) as i64,
-            "SO_RCVBUF" => options.receive_buffer.unwrap_or(config.receive_buffer) as i64,
+            "SO_SNDBUF" => {
+                options.send_buffer.unwrap_or(config.send_buffer_initial.min(config.send_buffer)) as i64
+            }
+            "SO_RCVBUF" => {
+                options.receive_buffer.unwrap_or(config.receive_buffer_initial.min(config.receive_buffer))
+                    as i64
+            }
             "SO_KEEPALIVE" => options.keep_alive.into(),
             "TCP_NODELAY" => options.nodelay.into(),
             "TCP_MAXSEG" => {

@@ -63,7 +63,11 @@ fn a_syn_ack_echoes_only_offered_options() {
 /// RFC 7323 §2.2: the window of a SYN or SYN-ACK is never scaled, later ones are.
 #[test]
 fn windows_are_scaled_after_the_handshake_only() {
-    let mut b = Bench::opening(TcpConfig { receive_buffer: 2 << 20, ..TcpConfig::default() });
+    let mut b = Bench::opening(TcpConfig {
+        receive_buffer: 2 << 20,
+        receive_buffer_initial: 2 << 20,
+        ..TcpConfig::default()
+    });
     let syn = b.sends(SYN, 0, 0);
     assert_eq!((syn.options.window_scale, syn.window), (Some(6), Some(65_000)));
     b.gets(seg(SYN_ACK, 0, 1).mss(1460).scale(4).window(1000));

@@ -5,6 +5,7 @@
 
 mod ack;
 mod blind;
+mod buffers;
 mod close;
 mod cookie;
 mod data;
@@ -17,6 +18,7 @@ mod keep_alive;
 mod listen;
 mod loss;
 mod matrix;
+mod memory;
 mod mtu;
 mod open;
 mod options;

@@ -233,6 +233,9 @@ impl Tcb {
         if options.nodelay && !self.options.nodelay && self.unsent() > 0 {
             self.override_due = true;
         }
+        if options.congestion != self.options.congestion {
+            self.congestion = self.congestion.switched(options.congestion, config.hystart);
+        }
         self.options = options;
         self.arm_keep_alive(now);
         self.tell_room(config, memory);

@@ -41,6 +41,14 @@ impl Cubic {
         Cubic { cwnd: initial_window, ssthresh: u32::MAX, phase: Phase::Fresh(hystart) }
     }
 
+    /// Goes on from where another algorithm was.
+    pub fn take_threshold(&mut self, ssthresh: u32) {
+        self.ssthresh = ssthresh;
+        if ssthresh < u32::MAX {
+            self.settle();
+        }
+    }
+
     fn grow_to(&mut self, window: u32) {
         self.cwnd = self.cwnd.max(window.min(MAX_WINDOW));
     }

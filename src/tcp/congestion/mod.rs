@@ -213,6 +213,17 @@ impl Controller {
             CongestionControl::NewReno => Controller::NewReno(NewReno::new(initial_window)),
         }
     }
+
+    /// Another algorithm in the middle of a connection: it begins with the window and the threshold that are in force.
+    pub fn switched(&self, choice: CongestionControl, hystart: HyStart) -> Self {
+        let mut next = Controller::new(choice, hystart, self.window());
+        match &mut next {
+            Controller::NewReno(next) => next.take_threshold(self.ssthresh()),
+            Controller::Cubic(next) => next.take_threshold(self.ssthresh()),
+            Controller::Bbr(_) => {}
+        }
+        next
+    }
 }
 
 impl std::ops::Deref for Controller {

@@ -20,6 +20,11 @@ impl NewReno {
         NewReno { cwnd: initial_window, ssthresh: u32::MAX, acked: 0, before: (0, u32::MAX) }
     }
 
+    /// Goes on from where another algorithm was.
+    pub fn take_threshold(&mut self, ssthresh: u32) {
+        (self.ssthresh, self.before) = (ssthresh, (0, ssthresh));
+    }
+
     /// RFC 5681 §3.1, equation 4.
     fn halve(&mut self, at: &Reduction) {
         self.before = (self.cwnd, self.ssthresh);

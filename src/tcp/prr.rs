@@ -42,9 +42,11 @@ impl Prr {
     pub fn window(&mut self, step: &Step) -> u32 {
         self.delivered = self.delivered.saturating_add(step.delivered);
         let may_send = if step.in_flight > step.ssthresh {
-            // In proportion: what was delivered, by the factor that the window shrinks by.
-            let share =
-                (u64::from(self.delivered) * u64::from(step.ssthresh)).div_ceil(u64::from(self.flight));
+            // In proportion: what was delivered, by the factor that the window shrinks by. In whole segments, rounded up, as Linux
+            // counts: rounded down a segment would wait for an acknowledgement more.
+            let share = (u64::from(self.delivered) * u64::from(step.ssthresh))
+                .div_ceil(u64::from(self.flight))
+                .next_multiple_of(step.mss.max(1).into());
             share.saturating_sub(u64::from(self.out)).min(u64::from(u32::MAX)) as u32
         } else {
             // Below the target: conservation of packets, and slow start while acknowledgements show progress.

@@ -7,6 +7,7 @@ use crate::wire::seq::SeqNum;
 
 use super::delivered::{Delivered, Newest};
 use super::recovery::{DUP_THRESH, Phase};
+use super::tail_probe::TailProbe;
 use super::tcb::{Env, Tcb};
 use super::timers::Timer;
 
@@ -80,7 +81,7 @@ impl Reordering {
 }
 
 impl Tcb {
-    /// Takes in what was delivered (RFC 8985 §6.2 steps 2 to 4).
+    /// Takes in what was delivered (RFC 8985 §6.2 steps 2 and 3).
     pub fn update_rack(&mut self, delivered: &Delivered, now: Instant) {
         if let Some(newest) = delivered.newest {
             self.flight.rack.update(newest, now);
@@ -90,13 +91,23 @@ impl Tcb {
         reordering.seen = reordering.seen.saturating_add(u16::from(delivered.reordered > 0));
         let extent = delivered.reordered.div_ceil(mss).min(MAX_EXTENT);
         reordering.extent = reordering.extent.max(extent as u16);
+    }
+
+    /// RFC 8985 §6.2 step 4: `range` was sent again though it had only been overtaken: more patience, once in a round trip. Copies that
+    /// the path made, and the tail probe's, do not count (as in Linux).
+    pub fn widen_reordering_window(&mut self, range: (SeqNum, SeqNum)) {
+        let of_probe =
+            matches!(self.recovery.tail_probe, TailProbe::Sent { end, repeated: true } if end == range.1);
         let over = self.flight.rack.round.is_none_or(|round| self.snd.una.at_or_after(round));
-        if delivered.duplicate.is_some() && over {
-            // Something was sent again that had only been overtaken: more patience.
-            self.flight.rack.round = Some(self.snd.nxt);
-            reordering.steps = reordering.steps.saturating_add(1);
-            reordering.persist = PERSIST;
+        if of_probe || !over || self.counts.duplicates > self.counts.retransmitted {
+            return;
         }
+        if !self.flight.sent.is_empty() {
+            self.flight.rack.round = Some(self.snd.nxt);
+        }
+        let reordering = &mut self.recovery.reordering;
+        reordering.steps = reordering.steps.saturating_add(1);
+        reordering.persist = PERSIST;
     }
 
     /// RACK.reo_wnd.

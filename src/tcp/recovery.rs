@@ -4,6 +4,7 @@
 //! What is lost is decided in `rack.rs` (by time) or here (by count); how fast sending goes on in `prr.rs`; whether the loss was
 //! none in `undo.rs`; a loss at the very end is found by `tail_probe.rs`. How large the window is belongs to `congestion`.
 
+use crate::base::time::Duration;
 use crate::wire::seq::SeqNum;
 
 use super::congestion::{Ack, Congestion, Reduction};
@@ -18,6 +19,9 @@ use super::undo::Repeats;
 
 /// Duplicate acknowledgements, or segments reported behind a hole, that mean a loss (RFC 5681 §3.2, RFC 6675 §2).
 pub const DUP_THRESH: u32 = 3;
+
+/// The shortest time that the peer gets to repeat a report that it seems to have taken back (RFC 2018 §8).
+const SHORTEST_DOUBT: Duration = Duration::from_millis(10);
 
 /// Where a connection stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -107,19 +111,14 @@ impl Tcb {
     pub fn take_acknowledgement(&mut self, segment: &Segment, env: &mut Env) {
         let newer = segment.ack().after(self.snd.una);
         if self.flight.sent.is_empty() && !newer {
-            return self.judge_tail_probe(segment, &Delivered::default(), env);
+            return self.take_late_report(segment, env);
         }
         let before = Before {
             una: self.snd.una,
             flight: self.in_flight(),
             unreported: self.outstanding() - self.flight.sent.sacked(),
         };
-        let arrival = Arrival {
-            now: env.now,
-            min_rtt: self.rtt.min_rtt(),
-            echoed: self.echoed(segment).map(|ecr| ecr.wrapping_sub(self.ts.offset)),
-        };
-        let mut delivered = Delivered::default();
+        let (arrival, mut delivered) = (self.arrival(segment, env), Delivered::default());
         if newer {
             self.advance_una(segment.ack(), &arrival, &mut delivered, env);
         }
@@ -138,6 +137,24 @@ impl Tcb {
         }
     }
 
+    fn arrival(&self, segment: &Segment, env: &Env) -> Arrival {
+        Arrival {
+            now: env.now,
+            min_rtt: self.rtt.min_rtt(),
+            echoed: self.echoed(segment).map(|ecr| ecr.wrapping_sub(self.ts.offset)),
+        }
+    }
+
+    /// Nothing is under way: what was sent again may still be reported as a duplicate.
+    fn take_late_report(&mut self, segment: &Segment, env: &mut Env) {
+        let (arrival, mut delivered) = (self.arrival(segment, env), Delivered::default());
+        self.take_sack_blocks(segment, self.snd.una, &arrival, &mut delivered);
+        self.take_duplicate(&delivered, segment, env);
+        if self.recovery.phase == Phase::Open {
+            self.undo_late(&delivered, env);
+        }
+    }
+
     /// The timestamp that the peer echoes.
     fn echoed(&self, segment: &Segment) -> Option<u32> {
         segment.header.options.timestamps.filter(|_| self.agreed.timestamps).map(|ts| ts.ecr)
@@ -153,16 +170,17 @@ impl Tcb {
         env: &mut Env,
     ) {
         self.update_rack(delivered, env.now);
-        self.judge_tail_probe(segment, delivered, env);
-        if let Some((start, end)) = delivered.duplicate {
-            self.counts.duplicates += 1;
-            self.forgive_repeat(start, end);
+        self.take_duplicate(delivered, segment, env);
+        if newer && self.flight.sent.is_taken_back() {
+            // RFC 2018 §8: the peer has dropped what it reported; the timer begins anew with everything.
+            return;
         }
         let (recovered, was) = (self.is_recovered(), self.recovery.phase);
         match self.recovery.phase {
             Phase::Open => {
                 // Dragged along: left behind by 2³¹ it would compare as lying ahead.
                 self.recovery.recover = if newer { self.snd.una - 1 } else { self.recovery.recover };
+                self.undo_late(delivered, env);
             }
             Phase::Reduced if recovered => self.end_reduction(),
             Phase::FastRecovery => self.in_fast_recovery(recovered, newer, delivered, arrival, env),
@@ -179,6 +197,16 @@ impl Tcb {
         // The acknowledgement that ends a reduction leaves the window at ssthresh (RFC 6582 §3.2 step 3, RFC 9937 §6).
         let may_grow = newer && matches!(was, Phase::Open | Phase::Loss);
         self.move_window(before, delivered, may_grow, lost, env);
+    }
+
+    /// A duplicate that the peer reports (RFC 2883), and what that means to the tail probe.
+    fn take_duplicate(&mut self, delivered: &Delivered, segment: &Segment, env: &Env) {
+        if let Some(range) = delivered.duplicate {
+            self.counts.duplicates += 1;
+            self.widen_reordering_window(range);
+            self.forgive_repeat(range.0, range.1);
+        }
+        self.judge_tail_probe(segment, delivered, env);
     }
 
     /// RFC 6582 §3.2: all that was under way when the repair began has arrived.
@@ -275,11 +303,19 @@ impl Tcb {
 
     /// RFC 9937 §6: at the end the window is ssthresh.
     pub fn end_reduction(&mut self) {
-        if self.recovery.episode.take().is_some() && !self.congestion.controls_recovery() {
+        if self.recovery.phase != Phase::Open && !self.congestion.controls_recovery() {
             let ssthresh = self.congestion.ssthresh();
             self.congestion.set_window(ssthresh);
         }
+        self.end_episode();
+    }
+
+    /// All is as usual again. What was sent again is remembered: duplicates may still be reported (RFC 3708 §3).
+    fn end_episode(&mut self) {
         self.recovery.phase = Phase::Open;
+        if let Some(episode) = self.recovery.episode.take() {
+            self.recovery.episode = episode.ended().map(Box::new);
+        }
     }
 
     fn in_fast_recovery(
@@ -314,9 +350,11 @@ impl Tcb {
         if spurious {
             self.undo(env);
         } else if recovered {
-            self.recovery.phase = Phase::Open;
-            self.recovery.episode = None;
+            self.end_episode();
+        } else {
+            return;
         }
+        self.recovery.reordering.on_recovered();
     }
 
     /// The window after an acknowledgement: PRR's while it comes down, else the algorithm's.
@@ -372,7 +410,8 @@ impl Tcb {
         let flight = self.outstanding().min(self.congestion.window().max(self.mss()));
         let at = Reduction { mss: self.mss(), flight, now: env.now };
         self.congestion.on_timeout(first, &at);
-        let recent = self.flight.rack.rtt().filter(|_| self.agreed.sack && env.config.rack);
+        let rtt = self.flight.rack.rtt().or(self.rtt.srtt());
+        let recent = rtt.filter(|_| self.agreed.sack && env.config.rack);
         let before = self.flight.sent.lost();
         self.flight.sent.mark_all_lost(recent, env.now);
         let lost = self.flight.sent.lost().saturating_sub(before);
@@ -414,7 +453,12 @@ impl Tcb {
         if self.flight.sent.is_empty() && self.state.is_synchronized() {
             self.deadlines.clear(Timer::Retransmit);
         } else {
-            let wait = self.within_user_timeout(self.rtt.rto(env.config), env.now);
+            let mut wait = self.rtt.rto(env.config);
+            if self.flight.sent.is_taken_back() {
+                // It cannot be a late report for long: half a round trip, as Linux waits.
+                wait = wait.min((self.rtt.srtt().unwrap_or_default() / 2).max(SHORTEST_DOUBT));
+            }
+            let wait = self.within_user_timeout(wait, env.now);
             self.deadlines.set(Timer::Retransmit, env.now + wait);
         }
     }

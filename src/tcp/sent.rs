@@ -168,6 +168,16 @@ impl SentQueue {
         self.records.back()
     }
 
+    /// One transmission is under way.
+    pub fn is_one_record(&self) -> bool {
+        self.records.len() == 1
+    }
+
+    /// What SND.UNA is in was reported, and yet not acknowledged: the peer has dropped it (RFC 2018 §8).
+    pub fn is_taken_back(&self) -> bool {
+        self.records.front().is_some_and(|record| record.mark == Mark::Sacked)
+    }
+
     /// Sequence numbers that count as lost and are not sent again yet.
     pub fn lost(&self) -> u32 {
         self.lost
@@ -394,7 +404,7 @@ impl SentQueue {
     /// record, what was sent less than `recent` ago: it may still arrive (RFC 8985 §6.3). If the first was reported, the peer has
     /// dropped what it had (RFC 2018 §8), and no report counts.
     pub fn mark_all_lost(&mut self, recent: Option<Duration>, now: Instant) {
-        if self.records.front().is_some_and(|record| record.mark == Mark::Sacked) {
+        if self.is_taken_back() {
             self.forget_sacked();
         }
         for index in 0..self.records.len() {

@@ -47,7 +47,7 @@ impl Tcb {
             return self.flight.deadlines.clear(Timer::TailProbe);
         };
         // With a single segment under way its acknowledgement may be delayed.
-        let single = self.outstanding() <= self.mss();
+        let single = sent.is_one_record() && self.outstanding() <= self.mss();
         let patience = if single { env.config.min_rto } else { Duration::from_millis(2) };
         let deadline = (env.now + srtt * 2 + patience).min(timeout);
         self.flight.deadlines.set(Timer::TailProbe, deadline);

@@ -44,6 +44,14 @@ impl Repeats {
     }
 }
 
+impl Episode {
+    /// What stays of it at its end: what was sent again.
+    pub fn ended(mut self) -> Option<Self> {
+        (self.repeats.frto, self.repeats.new_data_first) = (false, false);
+        self.repeats.first_at.is_some().then_some(self)
+    }
+}
+
 impl Tcb {
     /// True while F-RTO wants to see how new data fares before more is sent again.
     pub fn prefers_new_data(&self) -> bool {
@@ -72,6 +80,14 @@ impl Tcb {
         (repeats.frto, repeats.new_data_first) = (frto, false);
     }
 
+    /// After the repair has ended, too, every copy may be reported as a duplicate.
+    pub fn undo_late(&mut self, delivered: &Delivered, env: &mut Env) {
+        let repeats = self.recovery.episode.as_deref().map(|episode| &episode.repeats);
+        if delivered.duplicate.is_some() && repeats.is_some_and(|repeats| repeats.needed == 0) {
+            self.undo(env);
+        }
+    }
+
     /// Nothing was lost: the originals' timestamps are echoed (RFC 4015), or every copy is reported as a duplicate, or all has arrived
     /// without a copy.
     pub fn was_spurious(&self, recovered: bool, arrival: &Arrival) -> bool {
@@ -97,7 +113,8 @@ impl Tcb {
         }
         let original =
             delivered.original.is_some_and(|end| end.at_or_before(recover) && end.after(repeats.from));
-        if original && (sack || !recovered) {
+        // Without SACK what waited behind the hole is acknowledged with the copy that filled it: no proof.
+        if original && (sack || (!recovered && delivered.retransmitted_at.is_none())) {
             return true;
         }
         if nxt.after(recover) {
@@ -116,7 +133,9 @@ impl Tcb {
     /// The repair was a mistake: everything is as before it.
     pub fn undo(&mut self, env: &mut Env) {
         self.congestion.undo();
-        self.flight.sent.unmark_lost();
+        if self.flight.sent.lost() > 0 {
+            self.flight.sent.unmark_lost();
+        }
         self.recovery.phase = Phase::Open;
         self.recovery.episode = None;
         self.rtt.backoff = 0;

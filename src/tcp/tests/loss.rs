@@ -265,6 +265,119 @@ fn a_reneging_peer_gets_everything_again() {
     assert_eq!(b.statistics().sacked, 0);
 }
 
+/// RFC 2018 §8: the first number that SND.UNA stops at was reported before: the peer has half a round trip to say that again.
+#[test]
+fn a_report_that_seems_taken_back_is_doubted_for_half_a_round_trip() {
+    let mut b = sacking(|config| config.tail_loss_probe = false);
+    flight(&mut b, 3);
+    b.now += ms(100);
+    let report = sack(&b, 1, &[(1_001, 3_001)]);
+    b.gets(report);
+    b.after(ms(25));
+    b.sends_data(ACK, 1, 1, MSS);
+    b.now += ms(100);
+    b.gets(seg(ACK, 1, 1_001));
+    b.quiet_for(ms(49));
+    b.after(ms(1));
+    b.sends_data(ACK, 1_001, 1, MSS);
+}
+
+/// RFC 3708 §3: the last copy is reported as a duplicate when nothing is under way any more, and the repair is over.
+#[test]
+fn a_late_duplicate_undoes_a_repair_that_is_over() {
+    let mut b = sacking(|_| ());
+    flight(&mut b, 10);
+    b.now += ms(100);
+    let report = sack(&b, 1, &[(1_001, 4_001)]);
+    b.gets(report);
+    b.sends_data(ACK, 1, 1, MSS);
+    b.gets(seg(ACK, 1, 10_001));
+    assert!(b.statistics().congestion_window < 10);
+    let duplicate = sack(&b, 10_001, &[(1, 1_001)]);
+    b.gets(duplicate);
+    let after = b.statistics();
+    assert_eq!((after.congestion_window, after.slow_start_threshold, after.duplicates), (10, u32::MAX, 1));
+}
+
+/// RFC 8985 §6.2 step 4: copies that only the path made say nothing about what this side sends again.
+#[test]
+fn duplicates_of_the_path_widen_no_reordering_window() {
+    let mut b = sacking(|config| config.tail_loss_probe = false);
+    flight(&mut b, 4);
+    b.now += ms(100);
+    let duplicate = sack(&b, 2_001, &[(1, 1_001)]);
+    b.gets(duplicate);
+    assert_eq!(b.statistics().duplicates, 1);
+    let report = sack(&b, 2_001, &[(3_001, 4_001)]);
+    b.gets(report);
+    b.quiet_for(ms(24));
+    b.after(ms(1));
+    b.sends_data(ACK, 2_001, 1, MSS);
+}
+
+/// RFC 8985 §6.3: when nothing of this flight has arrived yet, a usual round trip is what a segment gets before a timeout of another
+/// counts it as lost.
+#[test]
+fn a_timeout_spares_what_left_within_a_round_trip() {
+    let mut b = sacking(|config| config.tail_loss_probe = false);
+    b.write(&bytes(MSS)).unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, MSS);
+    b.after(ms(250));
+    b.write(&bytes(MSS)).unwrap();
+    b.sends_data(ACK.with(PSH), 1_001, 1, MSS);
+    b.until_timer();
+    assert_eq!((b.statistics().lost, b.statistics().unacknowledged), (1, 2));
+}
+
+/// RFC 8985 §7.2: two small segments are two, and their acknowledgement is not delayed.
+#[test]
+fn small_segments_count_as_segments_for_the_probe() {
+    let mut b = sacking(|config| config.nagle = false);
+    for i in 0..2 {
+        b.write(&bytes(10)).unwrap();
+        b.sends_data(ACK.with(PSH), 1 + 10 * i, 1, 10);
+    }
+    b.quiet_for(ms(201));
+    b.after(ms(1));
+    b.sends_data(ACK.with(PSH), 11, 1, 10);
+}
+
+/// RFC 5682 §2.1 step 2: without SACK the acknowledgement of the copy covers what waited behind the hole; that proves nothing.
+#[test]
+fn without_sack_the_copys_acknowledgement_proves_no_spurious_timeout() {
+    let mut b = sacking(|config| config.sack = false);
+    flight(&mut b, 10);
+    b.until_timer();
+    b.sends_data(ACK, 1, 1, MSS);
+    b.gets(seg(ACK, 1, 5_001));
+    assert_eq!((b.statistics().recovery, b.counters.tcp_undos), (RecoveryState::Loss, 0));
+}
+
+/// A socket may change its algorithm while it is open: window and threshold stay.
+#[test]
+fn another_algorithm_goes_on_where_the_last_one_was() {
+    use crate::tcp::congestion::CongestionControl;
+    let mut b = sacking(|config| config.congestion = CongestionControl::Cubic);
+    flight(&mut b, 10);
+    b.now += ms(100);
+    let report = sack(&b, 1, &[(1_001, 10_001)]);
+    b.gets(report);
+    b.sends_data(ACK, 1, 1, MSS);
+    b.gets(seg(ACK, 1, 10_001));
+    let windows = |b: &Bench| (b.statistics().congestion_window, b.statistics().slow_start_threshold);
+    assert_eq!(windows(&b), (7, 7));
+    for choice in [CongestionControl::NewReno, CongestionControl::Cubic] {
+        b.set_options(|options| options.congestion = choice);
+        assert_eq!((windows(&b), b.statistics().algorithm), ((7, 7), choice));
+    }
+    b.set_options(|options| options.congestion = CongestionControl::NewReno);
+    b.write(&bytes(7 * MSS)).unwrap();
+    while b.next().is_some() {}
+    let report = sack(&b, 10_001, &[(11_001, 17_001)]);
+    b.gets(report);
+    assert_eq!(b.statistics().slow_start_threshold, 3, "halved (RFC 5681), not seven tenths");
+}
+
 /// RFC 9937 §6: the window comes down in proportion, and is ssthresh at the end.
 #[test]
 fn the_window_ends_at_the_threshold() {

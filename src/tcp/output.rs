@@ -87,6 +87,13 @@ impl Tcb {
             self.flight.deadlines.set(Timer::Pace, until);
             return None;
         }
+        if self.prefers_new_data() {
+            let new = self.send_new(env);
+            if new.is_some() || self.snd.nxt.after(self.recovery.recover) {
+                return new;
+            }
+            self.go_on_repeating();
+        }
         self.send_tail_probe(env).or_else(|| self.retransmit(env)).or_else(|| self.send_new(env))
     }
 
@@ -121,7 +128,7 @@ impl Tcb {
     /// The first lost range again, as much as the congestion window allows. After a timeout, with nothing under way, and for the
     /// hole of NewReno (RFC 6582 §3.2 step 2) one segment goes in any case.
     fn retransmit(&mut self, env: &mut Env) -> Option<Frame> {
-        if self.flight.sent.lost() == 0 || self.prefers_new_data() {
+        if self.flight.sent.lost() == 0 {
             return None;
         }
         let (mss, in_flight) = (self.mss(), self.in_flight());

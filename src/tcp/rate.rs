@@ -82,6 +82,9 @@ impl Delivery {
         min_rtt: Option<Duration>,
         now: Instant,
     ) -> (Option<RateSample>, bool) {
+        if bytes == 0 {
+            return (None, false);
+        }
         self.total += u64::from(bytes);
         self.at = now;
         let Some(Newest { sent_at, departure, .. }) = newest else { return (None, false) };

@@ -134,6 +134,9 @@ impl Tcb {
         self.recover(before, &delivered, newer, &arrival, segment, env);
         if newer {
             self.after_advance(env);
+        } else if delivered.sacked {
+            // Who reports needs no probe.
+            self.arm_tail_probe(env);
         }
     }
 

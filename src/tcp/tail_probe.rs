@@ -76,8 +76,10 @@ impl Tcb {
             self.recovery.tail_probe = TailProbe::Idle;
         } else if ack.after(end) {
             self.recovery.tail_probe = TailProbe::Idle;
-            self.enter_reduction(Congestion::Loss, env);
-            self.end_reduction();
+            if self.recovery.phase == Phase::Open {
+                self.enter_reduction(Congestion::Loss, env);
+                self.end_reduction();
+            }
         } else if plain {
             self.recovery.tail_probe = TailProbe::Idle;
         }

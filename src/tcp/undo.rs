@@ -58,6 +58,13 @@ impl Tcb {
         self.recovery.episode.as_ref().is_some_and(|episode| episode.repeats.new_data_first)
     }
 
+    /// There was no new data to send, or no room for it: what is lost goes again (RFC 5682 §2.1 step 2a).
+    pub fn go_on_repeating(&mut self) {
+        if let Some(episode) = self.recovery.episode.as_deref_mut() {
+            (episode.repeats.frto, episode.repeats.new_data_first) = (false, false);
+        }
+    }
+
     /// D-SACK: `start..end` arrived twice.
     pub fn forgive_repeat(&mut self, start: SeqNum, end: SeqNum) {
         if let Some(repeats) = self.recovery.episode.as_deref_mut().map(|episode| &mut episode.repeats)
@@ -138,6 +145,7 @@ impl Tcb {
         }
         self.recovery.phase = Phase::Open;
         self.recovery.episode = None;
+        self.recovery.timed_out = false;
         self.rtt.backoff = 0;
         self.retries = 0;
         env.counters.tcp_undos += 1;

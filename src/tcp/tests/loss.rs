@@ -214,6 +214,19 @@ fn a_genuine_timeout_goes_on() {
     assert_eq!((b.statistics().recovery, b.counters.tcp_undos), (RecoveryState::Loss, 0));
 }
 
+/// RFC 5682 §2.1 step 2: new data that Nagle holds back cannot tell anything: the rest goes again.
+#[test]
+fn new_data_that_may_not_leave_does_not_hold_the_repair_up() {
+    let mut b = sacking(|config| config.tail_loss_probe = false);
+    b.write(&bytes(3 * MSS + 10)).unwrap();
+    while b.next().is_some() {}
+    b.write(&bytes(20)).unwrap();
+    b.silent();
+    assert_eq!(wait(&mut b).seq, 1);
+    b.gets(seg(ACK, 1, 1_001));
+    b.sends_data(ACK, 1_001, 1, MSS);
+}
+
 /// RFC 3522, RFC 4015: the peer echoes the original's timestamp: the repair was a mistake.
 #[test]
 fn an_echo_of_the_original_undoes_the_repair() {

@@ -1,6 +1,7 @@
 //! The link layer: what packets come from and frames go to. A device knows nothing of the stack; driver and simulator join them.
 
 pub mod capture;
+pub mod coalesce;
 mod error;
 pub mod link;
 pub mod netconfig;

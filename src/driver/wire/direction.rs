@@ -8,7 +8,7 @@ use crate::base::rng::Rng;
 use crate::base::time::Instant;
 use crate::device::link::{Carried, Fate, Link, LinkConfig, LinkCounters};
 use crate::device::segment::to_wire;
-use crate::device::{Device, DeviceCounters};
+use crate::device::{Device, DeviceCounters, coalesce};
 use crate::wire::packet::{Frame, Packet};
 
 /// Packets or super-segments read at once: few, because the other direction waits meanwhile.
@@ -80,8 +80,14 @@ impl Direction {
     pub(super) fn write(&mut self, to: &mut impl Device, now: Instant) -> io::Result<()> {
         // What a full device left over goes first; the rest stays under way, where it is bounded.
         if self.frames.is_empty() {
-            while let Some(entry) = self.under_way.first_entry().filter(|entry| entry.key().0 <= now) {
-                self.frames.push_back(Frame::from(entry.remove()));
+            let (under_way, frames) = (&mut self.under_way, &mut self.frames);
+            let due = std::iter::from_fn(|| {
+                under_way.first_entry().filter(|entry| entry.key().0 <= now).map(|entry| entry.remove())
+            });
+            if to.capabilities().tcp_segmentation {
+                coalesce::join(due, |frame| frames.push_back(frame));
+            } else {
+                frames.extend(due.map(Frame::from));
             }
         }
         if self.frames.is_empty() {

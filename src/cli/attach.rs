@@ -13,6 +13,8 @@ use tidegate::driver::Driver;
 use tidegate::driver::wire::{Wire, WireConfig};
 use tidegate::net::Net;
 use tidegate::stack::StackConfig;
+use tidegate::tcp::config::TcpConfig;
+use tidegate::tcp::congestion::CongestionControl;
 use tracing::warn;
 
 use super::link;
@@ -48,6 +50,12 @@ pub(crate) struct Args {
     /// Exchange plain packets with the kernel instead of super-segments of up to 64 KiB
     #[arg(long)]
     no_offload: bool,
+    /// Congestion control of the stack's connections
+    #[arg(long, value_name = "NAME", default_value = "cubic", value_parser = algorithm)]
+    congestion: CongestionControl,
+    /// Memory that a connection's send buffer and receive buffer may take each, in bytes [default: 4 MiB and 6 MiB]
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(4096..=1 << 30))]
+    buffers: Option<u32>,
     /// Impair the packets in both directions, as "delay 25ms rate 100mbit loss 1%": the options of `tidegate link`
     #[arg(long, value_name = "LINK", value_parser = link::check_text)]
     link: Option<String>,
@@ -92,7 +100,7 @@ impl Args {
             Role::Server => ("tide0", 77),
             Role::Client => ("tidec%d", 78),
         };
-        let wire = self.wire()?;
+        let (wire, tcp) = (self.wire()?, self.tcp());
         let offload = !self.no_offload;
         let mut tun = match self.tun_fd {
             Some(fd) => Tun::from_inherited(fd, offload)?,
@@ -111,7 +119,7 @@ impl Args {
         }
         let name = tun.name().to_owned();
         let addrs: Vec<(IpAddr, u8)> = vec![(addr.into(), host.len), (addr6.into(), host6.len)];
-        let config = StackConfig { addrs, tcp: Default::default() };
+        let config = StackConfig { addrs, tcp };
         let (net, driver, wire) = match wire {
             None => {
                 let (net, driver) = Net::start(config, tun).context("cannot start the stack")?;
@@ -129,6 +137,14 @@ impl Args {
         Ok(Attached { net, driver, wire, name, addr, addr6 })
     }
 
+    fn tcp(&self) -> TcpConfig {
+        let mut tcp = TcpConfig { congestion: self.congestion, ..TcpConfig::default() };
+        if let Some(bytes) = self.buffers {
+            (tcp.send_buffer, tcp.receive_buffer) = (bytes as usize, bytes as usize);
+        }
+        tcp
+    }
+
     /// What the options ask for to stand before the stack.
     fn wire(&self) -> anyhow::Result<Option<WireConfig>> {
         if self.link.is_none() && self.link_in.is_none() && self.link_out.is_none() {
@@ -142,6 +158,11 @@ impl Args {
         let (there, back) = (direction(&self.link_in)?, direction(&self.link_out)?);
         Ok(Some(WireConfig { there, back, seed: self.link_seed }))
     }
+}
+
+fn algorithm(name: &str) -> Result<CongestionControl, String> {
+    let names = || CongestionControl::ALL.map(CongestionControl::name).join(", ");
+    CongestionControl::from_name(name).ok_or_else(|| format!("there are: {}", names()))
 }
 
 /// An address with the length of its subnet's prefix.

@@ -121,6 +121,8 @@ impl Tcb {
         })?;
         env.counters.tcp_tail_probes += 1;
         self.recovery.tail_probe = TailProbe::Sent { end: self.snd.nxt, repeated };
+        // RFC 8985 §7.2: no further probe while one is unanswered; sending it armed the timer again.
+        self.flight.deadlines.clear(Timer::TailProbe);
         self.arm_retransmit(env);
         Some(frame)
     }

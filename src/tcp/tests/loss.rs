@@ -159,6 +159,18 @@ fn the_probe_prefers_new_data_and_comes_after_two_round_trips() {
     assert_eq!(b.counters.tcp_retransmits, 0);
 }
 
+/// RFC 8985 §7.2: one probe at a time. Where it is not answered either, the retransmission timeout comes next, though there is more
+/// new data.
+#[test]
+fn an_unanswered_probe_is_followed_by_the_timeout() {
+    let mut b = sacking(|_| ());
+    b.write(&bytes(13 * MSS)).unwrap();
+    (0..10).for_each(|_| drop(b.next().unwrap()));
+    assert_eq!(wait(&mut b).seq, 10_001);
+    assert_eq!(wait(&mut b).seq, 1);
+    assert_eq!((b.counters.tcp_tail_probes, b.counters.tcp_timeouts), (1, 1));
+}
+
 /// RFC 8985 §7.4.2: a D-SACK for the probe says that nothing was lost: no reduction.
 #[test]
 fn a_needless_probe_reduces_nothing() {

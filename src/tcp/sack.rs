@@ -19,9 +19,10 @@ impl Tcb {
         if !self.agreed.sack || segment.header.options.sack.is_empty() {
             return;
         }
-        delivered.duplicate = self.reported_duplicate(segment).filter(|(_, end)| {
-            // Of the future, or of what was acknowledged long ago: not of this repair.
-            end.at_or_before(self.snd.nxt) && end.after(una_before - self.snd.max_wnd)
+        delivered.duplicate = self.reported_duplicate(segment).filter(|(start, end)| {
+            // Of the future, of what was acknowledged long ago, or of more than fits a window: not of this repair.
+            let window = self.snd.max_wnd;
+            end.at_or_before(self.snd.nxt) && end.after(una_before - window) && end.since(*start) <= window
         });
         let blocks = &segment.header.options.sack;
         let mut blocks: smallvec::SmallVec<[(SeqNum, SeqNum); 4]> = blocks.iter().copied().collect();

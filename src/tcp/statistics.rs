@@ -236,6 +236,7 @@ impl Statistics {
         let millis = |time: Duration| time.as_millis() as u64;
         let options = [self.timestamps, self.sack, self.window_scaling, self.ecn, self.ecn_seen];
         let options = options.into_iter().rev().fold(0, |bits, bit| bits << 1 | u64::from(bit));
+        let repairs = matches!(self.recovery, RecoveryState::Recovery | RecoveryState::Loss);
         // Linux's infinity is 2³¹ − 1.
         let ssthresh = u64::from(self.slow_start_threshold.min(i32::MAX as u32));
         [
@@ -252,7 +253,8 @@ impl Statistics {
             ("tcpi_advmss", self.advertised_mss.into()),
             ("tcpi_unacked", self.unacknowledged.into()),
             ("tcpi_sacked", self.sacked.into()),
-            ("tcpi_lost", self.lost.into()),
+            // Linux's holds until what was sent again has arrived; a tail probe was not lost.
+            ("tcpi_lost", (self.lost + if repairs { self.retransmitting } else { 0 }).into()),
             ("tcpi_retrans", self.retransmitting.into()),
             ("tcpi_total_retrans", self.retransmitted.into()),
             ("tcpi_rtt", micros(self.srtt)),

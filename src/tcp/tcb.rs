@@ -338,9 +338,11 @@ impl Tcb {
         self.begin_congestion(config);
     }
 
-    /// Congestion control from its beginning, with the initial window.
+    /// Congestion control from its beginning, with the initial window; with one segment after a lost SYN (RFC 5681 §3.1), which is not
+    /// believed of a single retransmission: a second is a short time (RFC 6298 appendix A).
     pub fn begin_congestion(&mut self, config: &TcpConfig) {
-        let window = config.initial_window * self.mss();
+        let segments = if self.counts.retransmitted > 1 { 1 } else { config.initial_window };
+        let window = segments * self.mss();
         self.congestion = Controller::new(self.options.congestion, config.hystart, window);
     }
 

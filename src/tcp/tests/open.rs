@@ -107,6 +107,32 @@ fn a_retried_handshake_begins_with_a_timeout_of_three_seconds() {
     b.sends_data(ACK.with(PSH), 1, 1, 1);
 }
 
+/// RFC 5681 §3.1: who had to say SYN, or SYN-ACK, more than twice begins with a window of one segment.
+#[test]
+fn two_lost_syns_leave_a_window_of_one_segment() {
+    for (lost, window) in [(1, 10), (2, 1)] {
+        let mut b = Bench::opening(plain());
+        b.sends(SYN, 0, 0);
+        for i in 0..lost {
+            b.after(ms(1_000 << i));
+            b.sends(SYN, 0, 0);
+        }
+        b.gets(seg(SYN_ACK, 0, 1).mss(1000));
+        b.sends(ACK, 1, 1);
+        assert_eq!(b.statistics().congestion_window, window);
+        let mut b = Bench::listening(plain());
+        b.gets(seg(SYN, 0, 0).mss(1000));
+        b.sends(SYN_ACK, 0, 1);
+        for i in 0..lost {
+            b.after(ms(1_000 << i));
+            b.sends(SYN_ACK, 0, 1);
+        }
+        b.gets(seg(ACK, 1, 1));
+        b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
+        assert_eq!(b.statistics().congestion_window, window);
+    }
+}
+
 /// MUST-10: the peer's plain ACK completes a simultaneous open as well as its SYN-ACK, and brings data.
 #[test]
 fn a_simultaneous_open_ends_with_an_ack() {

@@ -47,7 +47,8 @@ fn segments_are_counted_by_their_fate() {
     b.until_timer();
     tells(&b, &[("tcpi_ca_state", 4), ("tcpi_lost", 3), ("tcpi_retransmits", 1), ("tcpi_backoff", 1)]);
     b.sends_data(ACK, 1, 1, MSS);
-    tells(&b, &[("tcpi_lost", 2), ("tcpi_retrans", 1), ("tcpi_total_retrans", 1), ("tcpi_rto", 600_000)]);
+    tells(&b, &[("tcpi_lost", 3), ("tcpi_retrans", 1), ("tcpi_total_retrans", 1), ("tcpi_rto", 600_000)]);
+    assert_eq!(b.statistics().lost, 2, "those that wait");
     tells(&b, &[("tcpi_snd_cwnd", 1), ("tcpi_snd_ssthresh", 2)]);
     b.gets(seg(ACK, 1, 2_501));
     tells(&b, &[("tcpi_unacked", 0), ("tcpi_delivered", 4), ("tcpi_bytes_acked", 2_500), ("tcpi_lost", 0)]);

@@ -44,9 +44,10 @@ impl Rack {
         let younger = |&(sent_at, end): &(Instant, SeqNum)| {
             sent_at < newest.sent_at || (sent_at == newest.sent_at && end.before(newest.end))
         };
+        // Of what comes late, too: the path may take that long.
+        self.rtt = now.since(newest.sent_at);
         if self.newest.as_ref().is_none_or(younger) {
             self.newest = Some((newest.sent_at, newest.end));
-            self.rtt = now.since(newest.sent_at);
         }
     }
 }

@@ -98,6 +98,25 @@ fn a_path_that_reorders_is_given_time() {
     b.sends_data(ACK, 2_001, 1, MSS);
 }
 
+/// RFC 8985 §6.2 step 2: RACK.rtt is also that of what comes late, though something younger was delivered before.
+#[test]
+fn a_late_arrival_gives_what_is_missing_as_much_time() {
+    let mut b = sacking(|config| config.tail_loss_probe = false);
+    flight(&mut b, 2);
+    b.after(ms(20));
+    b.write(&bytes(MSS)).unwrap();
+    b.sends_data(ACK.with(PSH), 2_001, 1, MSS);
+    b.after(ms(100));
+    let report = sack(&b, 1, &[(2_001, 3_001)]);
+    b.gets(report);
+    b.after(ms(4));
+    let late = sack(&b, 1_001, &[(2_001, 3_001)]);
+    b.gets(late);
+    b.quiet_for(ms(24));
+    b.after(ms(1));
+    b.sends_data(ACK, 1_001, 1, MSS);
+}
+
 /// RFC 6675 §4 where RACK is off: three segments reported above a hole, not two.
 #[test]
 fn without_rack_segments_are_counted() {

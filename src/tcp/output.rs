@@ -134,14 +134,17 @@ impl Tcb {
             return None;
         }
         let (mss, in_flight) = (self.mss(), self.in_flight());
-        let room = self.congestion.window().saturating_sub(in_flight) / mss * mss;
+        let first = self.flight.sent.first_lost()?;
+        let (first, len) = (first.start, first.end.since(first.start));
+        let free = self.congestion.window().saturating_sub(in_flight);
+        // Whole segments, or one that was shorter anyway.
+        let room = if len <= free.min(mss) { free.max(len) } else { free / mss * mss };
         let hole = !self.agreed.sack && self.recovery.phase == Phase::FastRecovery;
         let forced = in_flight == 0 || hole || self.recovery.timed_out;
         let max = if forced { room.max(mss) } else { room };
         if max == 0 {
             return None;
         }
-        let first = self.flight.sent.first_lost()?.start;
         let max = max.min(self.super_segment(env)).min(self.window_for(first)?);
         let departure = self.flight.delivery.depart(in_flight + max);
         let full = self.full_segment();

@@ -88,7 +88,10 @@ impl Search {
         }
         if let Some(rtt) = ack.rtt {
             self.shortest = Some(self.shortest.map_or(rtt, |shortest| shortest.min(rtt)));
-            self.samples = self.samples.saturating_add(1);
+            // Where segments are joined on the way an acknowledgement stands for many: it counts as those that a receiver would have
+            // sent for every second segment. Else a round of few would never tell anything.
+            let joined = (ack.delivered / (2 * ack.mss.max(1))).max(1);
+            self.samples = self.samples.saturating_add(joined);
         }
         match self.how {
             How::PlusPlus { .. } => Some(self.plus_plus(ack)),
@@ -218,6 +221,15 @@ mod tests {
         }
         let ack = Ack { rtt: Some(ms(60)), ..Ack::of(MSS, MSS) };
         assert_eq!(search.on_ack(&ack, 100 * MSS), CONSERVATIVE);
+    }
+
+    /// An acknowledgement of sixteen joined segments counts as the eight that would have come for them otherwise.
+    #[test]
+    fn joined_acknowledgements_count_by_what_they_cover() {
+        let mut search = plus_plus();
+        rounds(&mut search, &[20]);
+        let ack = Ack { rtt: Some(ms(60)), round_ended: true, ..Ack::of(16 * MSS, MSS) };
+        assert_eq!(search.on_ack(&ack, 100 * MSS), Some(16 * MSS / CSS_GROWTH_DIVISOR));
     }
 
     /// RFC 9406 §4.2: after CSS_ROUNDS rounds, the one in which it began among them, slow start is over.

@@ -68,6 +68,22 @@ fn a_hole_behind_three_reported_segments_is_sent_again() {
     assert_eq!((b.counters.tcp_retransmits, b.counters.tcp_timeouts), (1, 0));
 }
 
+/// A short segment that is lost needs only as much of the window as it has.
+#[test]
+fn a_short_segment_needs_no_room_for_a_full_one() {
+    let mut b = sacking(|config| (config.nagle, config.initial_window) = (false, 2));
+    for i in 0..20 {
+        b.write(&bytes(90)).unwrap();
+        b.sends_data(ACK.with(PSH), 1 + 90 * i, 1, 90);
+    }
+    b.now += ms(100);
+    // The window comes down to two segments while more than one is still under way.
+    let report = sack(&b, 1, &[(181, 541)]);
+    b.gets(report);
+    b.sends_data(ACK, 1, 1, 90);
+    b.sends_data(ACK, 91, 1, 90);
+}
+
 /// RFC 8985 §6.2 steps 4 and 5: with fewer reports the segment has a quarter of the shortest round trip to turn up.
 #[test]
 fn an_overtaken_segment_has_a_quarter_of_a_round_trip() {

@@ -70,6 +70,7 @@ impl HalfOpen {
         let mut tcb = Tcb::new(self.tuple, State::SynReceived, self.iss, ts_offset, options, env);
         tcb.retries = self.retries;
         tcb.counts.retransmitted = self.retries.into();
+        tcb.counts.sent = 1 + u32::from(self.retries);
         tcb.syn_repeated = self.repeated;
         tcb.syn_sent_at = self.sent_at;
         tcb.ack.limit = self.limit;

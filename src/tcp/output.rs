@@ -42,6 +42,7 @@ impl Tcb {
     /// SYN in SYN-SENT, SYN-ACK in SYN-RECEIVED (policy 1).
     fn send_syn(&mut self, env: &mut Env) -> Frame {
         self.syn_due = false;
+        self.counts.sent += 1;
         self.syn_sent_at = env.now;
         env.counters.tcp_retransmits += u64::from(self.retries > 0);
         self.arm_syn(env);
@@ -187,6 +188,9 @@ impl Tcb {
         let unsent = self.unsent();
         let fin_due = self.state.fin_pending() && self.snd.fin.is_none();
         if unsent == 0 && !fin_due {
+            if !self.flight.sent.is_empty() {
+                self.counts.wait(if self.wants_room { Waits::Buffer } else { Waits::Busy }, env.now);
+            }
             return None;
         }
         let window = (self.snd.una + self.snd.wnd).offset_from(self.snd.nxt).max(0) as u32;
@@ -383,6 +387,9 @@ impl Tcb {
         let flags = flags.with(self.ecn_echo());
         let window = self.select_window(env);
         let full = self.full_segment() as u16;
+        let len: usize = payload.iter().map(|slice| slice.len()).sum();
+        let segments = (len as u32).div_ceil(full.into()).max(1);
+        self.counts.sent = self.counts.sent.wrapping_add(segments);
         let urgent = self.urgent_pointer(seq);
         let options =
             Options { timestamps: self.timestamps(env.now), sack: self.sack_blocks(), ..Options::default() };

@@ -1,7 +1,7 @@
 //! What `TCP_INFO` tells of one connection: the few counters a connection keeps for it, and the snapshot made from them and from
 //! what the connection knows anyway (the names are Linux's, the quantities those of RFC 4898).
 //!
-//! Times are kept as 32 bits of milliseconds, so that all of this takes 56 bytes of a connection.
+//! Times are kept as 32 bits of milliseconds, so that all of this takes 64 bytes of a connection.
 
 use crate::base::socket::SocketError;
 use crate::base::time::{Duration, Instant};
@@ -23,6 +23,8 @@ pub enum Waits {
     Busy,
     /// The peer's window.
     Window,
+    /// Room in the send buffer, for the application to write more.
+    Buffer,
 }
 
 /// Bytes per second that the delivery rate is kept in, so that 32 bits reach beyond 500 Gbit/s.
@@ -31,6 +33,8 @@ const RATE_UNIT: u64 = 16;
 /// The counters of one connection.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
+    /// Segments sent, with data or without.
+    pub sent: u32,
     /// Segments sent again, SYNs included.
     pub retransmitted: u32,
     /// Segments of ours that arrived, the SYN included.
@@ -49,6 +53,7 @@ pub struct Counts {
     since: u32,
     busy: u32,
     window_limited: u32,
+    buffer_limited: u32,
     waits: Waits,
 }
 
@@ -93,17 +98,20 @@ impl Counts {
         if waits == self.waits {
             return;
         }
-        (self.busy, self.window_limited) = self.times(now);
+        (self.busy, self.window_limited, self.buffer_limited) = self.times(now);
         self.since = millis(now);
         self.waits = waits;
     }
 
-    /// Milliseconds busy in all, and those of them limited by the peer's window.
-    fn times(&self, now: Instant) -> (u32, u32) {
+    /// Milliseconds busy in all, and those of them limited by the peer's window and by the send buffer.
+    fn times(&self, now: Instant) -> (u32, u32, u32) {
         let passed = millis(now).wrapping_sub(self.since);
-        let in_any = if self.waits == Waits::Idle { 0 } else { passed };
-        let in_window = if self.waits == Waits::Window { passed } else { 0 };
-        (self.busy.wrapping_add(in_any), self.window_limited.wrapping_add(in_window))
+        let within = |waits: bool| if waits { passed } else { 0 };
+        (
+            self.busy.wrapping_add(within(self.waits != Waits::Idle)),
+            self.window_limited.wrapping_add(within(self.waits == Waits::Window)),
+            self.buffer_limited.wrapping_add(within(self.waits == Waits::Buffer)),
+        )
     }
 }
 
@@ -169,6 +177,8 @@ pub struct Statistics {
     pub lost: u32,
     /// Of these, those that were sent again.
     pub retransmitting: u32,
+    /// Segments sent since the connection was opened, acknowledgements included; a super-segment counts as what becomes of it.
+    pub segments_sent: u32,
     /// Segments sent again since the connection was opened.
     pub retransmitted: u32,
     /// Smoothed round-trip time; zero until measured.
@@ -211,6 +221,8 @@ pub struct Statistics {
     pub busy: Duration,
     /// Time of this that the peer's window held data back.
     pub window_limited: Duration,
+    /// Time of this that all that the send buffer has room for was under way.
+    pub buffer_limited: Duration,
     /// Segments that arrived, the SYN included.
     pub delivered: u32,
     /// Sequence numbers acknowledged since the connection was established, the SYN of an active open and the FIN included.
@@ -231,7 +243,7 @@ pub struct Statistics {
 
 impl Statistics {
     /// The values under Linux's names and in its units: µs for round trips and busy times, ms for "last" times.
-    pub fn named(&self) -> [(&'static str, u64); 43] {
+    pub fn named(&self) -> [(&'static str, u64); 45] {
         let micros = |time: Duration| time.as_micros() as u64;
         let millis = |time: Duration| time.as_millis() as u64;
         let options = [self.timestamps, self.sack, self.window_scaling, self.ecn, self.ecn_seen];
@@ -277,6 +289,8 @@ impl Statistics {
             ("tcpi_last_ack_recv", millis(self.since_ack_received)),
             ("tcpi_busy_time", micros(self.busy)),
             ("tcpi_rwnd_limited", micros(self.window_limited)),
+            ("tcpi_sndbuf_limited", micros(self.buffer_limited)),
+            ("tcpi_segs_out", self.segments_sent.into()),
             ("tcpi_delivered", self.delivered.into()),
             ("tcpi_bytes_acked", self.bytes_acked),
             ("tcpi_bytes_received", self.bytes_received),
@@ -324,7 +338,7 @@ impl Tcb {
         let opening = matches!(self.state, State::SynSent | State::SynReceived);
         let flight = self.flight.sent.census(self.snd.fin);
         let since = |then: u32| Duration::from_millis(millis(now).wrapping_sub(then).into());
-        let (busy, window_limited) = self.counts.times(now);
+        let (busy, window_limited, buffer_limited) = self.counts.times(now);
         let millis = |count: u32| Duration::from_millis(count.into());
         let ssthresh = self.congestion.ssthresh();
         Statistics {
@@ -347,6 +361,7 @@ impl Tcb {
             sacked: flight.sacked,
             lost: flight.lost,
             retransmitting: flight.retransmitted,
+            segments_sent: self.counts.sent,
             retransmitted: self.counts.retransmitted,
             srtt: self.rtt.srtt().unwrap_or_default(),
             rttvar: self.rtt.rttvar().unwrap_or_default(),
@@ -368,6 +383,7 @@ impl Tcb {
             since_ack_received: now.since(self.heard_at),
             busy: millis(busy),
             window_limited: millis(window_limited),
+            buffer_limited: millis(buffer_limited),
             delivered: self.counts.delivered,
             bytes_acked: self.acknowledged_numbers(),
             bytes_received: self.rcv.offset + u64::from(self.has_received_fin()),
@@ -418,8 +434,8 @@ mod tests {
         let mut counts = Counts::new(at(u64::from(u32::MAX) - 5));
         counts.wait(Waits::Busy, at(u64::from(u32::MAX)));
         counts.wait(Waits::Window, at(u64::from(u32::MAX) + 10));
-        assert_eq!(counts.times(at(u64::from(u32::MAX) + 15)), (15, 5));
+        assert_eq!(counts.times(at(u64::from(u32::MAX) + 15)), (15, 5, 0));
         counts.wait(Waits::Idle, at(u64::from(u32::MAX) + 30));
-        assert_eq!(counts.times(at(u64::from(u32::MAX) + 99)), (30, 20));
+        assert_eq!(counts.times(at(u64::from(u32::MAX) + 99)), (30, 20, 0));
     }
 }

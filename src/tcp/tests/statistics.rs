@@ -128,3 +128,37 @@ fn octets_timeouts_and_rates_are_told() {
     tells(&b, &[("tcpi_bytes_sent", 3_000), ("tcpi_bytes_retrans", 1_000), ("tcpi_total_rto", 1)]);
     assert!(b.statistics().delivery_rate > 0);
 }
+
+/// RFC 4898 `SndLimTimeSnd`, Linux's `tcpi_sndbuf_limited`: all that was written is under way, and the writer waits for room. It ends
+/// with the room.
+#[test]
+fn a_full_send_buffer_is_told_as_the_limit() {
+    let mut b = Bench::established(TcpConfig { send_buffer: 2_000, send_buffer_initial: 2_000, ..plain() });
+    b.write(&bytes(1_000)).unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, MSS);
+    b.silent();
+    b.after(ms(10));
+    tells(&b, &[("tcpi_busy_time", 10_000), ("tcpi_sndbuf_limited", 0)]);
+    assert_eq!(b.write(&bytes(1_500)), Ok(1_000));
+    b.sends_data(ACK.with(PSH), 1_001, 1, MSS);
+    b.silent();
+    b.after(ms(20));
+    tells(&b, &[("tcpi_busy_time", 30_000), ("tcpi_sndbuf_limited", 20_000), ("tcpi_rwnd_limited", 0)]);
+    b.gets(seg(ACK, 1, 1_001));
+    b.silent();
+    b.after(ms(40));
+    tells(&b, &[("tcpi_busy_time", 70_000), ("tcpi_sndbuf_limited", 20_000)]);
+}
+
+/// RFC 4898 `SegsOut`: everything that leaves counts, the answer to the SYN and acknowledgements, too.
+#[test]
+fn every_segment_sent_is_counted() {
+    let mut b = Bench::established(plain());
+    tells(&b, &[("tcpi_segs_out", 1)]);
+    b.write(&bytes(2_500)).unwrap();
+    (0..3).for_each(|_| drop(b.next().unwrap()));
+    tells(&b, &[("tcpi_segs_out", 4)]);
+    b.gets(seg(FIN_ACK, 1, 2_501));
+    b.sends(ACK, 2_501, 2);
+    tells(&b, &[("tcpi_segs_out", 5)]);
+}

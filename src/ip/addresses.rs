@@ -209,6 +209,14 @@ mod tests {
         }
     }
 
+    /// RFC 3021: of the two addresses of a /31 neither is a broadcast; the smallest subnet with one is a /30.
+    #[test]
+    fn a_subnet_of_two_has_no_broadcast() {
+        let own = |prefix| Addresses::new(&[(ip("10.0.0.4"), prefix)], 1_500).unwrap();
+        assert_eq!(own(31).classify(ip("10.0.0.5")), Destination::Foreign);
+        assert_eq!(own(30).classify(ip("10.0.0.7")), Destination::Group);
+    }
+
     #[test]
     fn destinations_are_local_group_or_foreign() {
         let own = addresses();

@@ -128,3 +128,37 @@ impl Ip {
         self.output.pop()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::ip::protocol;
+    use crate::wire::packet::Offload;
+
+    fn datagram(buffer: Buffer) -> Datagram {
+        let payload = 0..buffer.written().len();
+        let header = IpHeader {
+            src: [10, 0, 0, 1].into(),
+            dst: [10, 0, 0, 2].into(),
+            protocol: protocol::UDP,
+            hop_limit: 64,
+            traffic_class: 0,
+        };
+        Datagram { header, packet: Packet { buffer, offload: Offload::None }, payload }
+    }
+
+    /// Copy-break: only a few bytes of a large chunk are copied.
+    #[test]
+    fn small_parts_of_large_chunks_are_copied_and_others_shared() {
+        let filled = |mut buffer: Buffer, len: usize| {
+            buffer.append(&vec![7; len]);
+            datagram(buffer)
+        };
+        let is_shared =
+            |datagram: &Datagram, len: usize| datagram.slice(0..len).as_ptr() == datagram.payload().as_ptr();
+        let large = filled(Buffer::large(), 10_000);
+        assert!(is_shared(&large, 10_000) && !is_shared(&large, 100));
+        let small = filled(Buffer::small(), 1_000);
+        assert!(is_shared(&small, 100), "a small chunk is worth no copy");
+    }
+}

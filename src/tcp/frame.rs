@@ -50,3 +50,26 @@ pub fn build(
     }
     frame
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::buffer::Buffer;
+    use crate::wire::ip::Endpoint;
+
+    /// A payload of exactly one segment is no super-segment: there is nothing for the device to cut.
+    #[test]
+    fn only_what_exceeds_the_mss_is_a_super_segment() {
+        let end = |addr: [u8; 4]| Endpoint { addr: addr.into(), port: 80 };
+        let tuple = FourTuple { local: end([10, 0, 0, 1]), remote: end([10, 0, 0, 2]) };
+        let offload = |len: usize| {
+            let mut payload = SmallVec::new();
+            payload.push(Buffer::copy_of(&vec![7; len]).into());
+            let capabilities = Capabilities::offload(1_500);
+            let (header, options) = (TcpHeader::default(), SocketOptions::default());
+            build(&tuple, &header, payload, 1_000, &options, 0, capabilities).offload
+        };
+        assert!(matches!(offload(1_000), Offload::Checksum { .. }));
+        assert!(matches!(offload(1_001), Offload::Tcp { mss: 1_000, .. }));
+    }
+}

@@ -64,6 +64,23 @@ impl Node for Stack {
     }
 }
 
+/// Passes packets on: the network does that in its place.
+pub(super) struct Router;
+
+impl Node for Router {
+    fn receive(&mut self, _packet: Packet, _now: Instant) {}
+
+    fn handle_timeout(&mut self, _now: Instant) {}
+
+    fn poll_timeout(&mut self) -> Option<Instant> {
+        None
+    }
+
+    fn poll_transmit(&mut self, _now: Instant) -> Option<Frame> {
+        None
+    }
+}
+
 /// A node as the network keeps it.
 pub(super) enum Kind {
     Stack(Box<Stack>),
@@ -73,6 +90,8 @@ pub(super) enum Kind {
 /// A node with its checks.
 pub(super) struct Host {
     kind: Kind,
+    /// What arrives here goes on to where its address is.
+    pub(super) forwards: bool,
     /// The only reasons for which it may drop packets; `None`: any.
     allowed: Option<Vec<DropReason>>,
     /// Timer calls since a packet came or went, and those of them at the present instant.
@@ -83,7 +102,14 @@ pub(super) struct Host {
 
 impl Host {
     pub(super) fn new(kind: Kind) -> Self {
-        Host { kind, allowed: None, idle_calls: 0, calls_at_once: 0, called_at: Instant::ZERO }
+        Host {
+            kind,
+            forwards: false,
+            allowed: None,
+            idle_calls: 0,
+            calls_at_once: 0,
+            called_at: Instant::ZERO,
+        }
     }
 
     pub(super) fn node(&mut self) -> &mut dyn Node {

@@ -48,6 +48,7 @@
 //! # }
 //! ```
 
+pub mod flows;
 mod host;
 mod tasks;
 mod trace;
@@ -107,6 +108,8 @@ pub struct Network {
     /// A task was woken since somebody asked.
     woke: Rc<Cell<bool>>,
     routes: BTreeMap<IpAddr, HostId>,
+    /// The next hop where a packet does not go straight to its host: by where it is and where it is to arrive.
+    hops: BTreeMap<(HostId, HostId), HostId>,
     cables: BTreeMap<(HostId, HostId), Cable>,
     /// Packets on their way, by arrival and then by the order they were sent in.
     arrivals: BTreeMap<(Instant, u64), Traced>,
@@ -127,6 +130,7 @@ impl Network {
             shared: Vec::new(),
             woke: Rc::default(),
             routes: BTreeMap::new(),
+            hops: BTreeMap::new(),
             cables: BTreeMap::new(),
             arrivals: BTreeMap::new(),
             unroutable: 0,
@@ -167,6 +171,18 @@ impl Network {
     /// Adds any other node that packets for `addrs` go to.
     pub fn add_node(&mut self, node: impl Node + 'static, addrs: &[IpAddr]) -> HostId {
         self.add(Kind::Node(Box::new(node)), addrs)
+    }
+
+    /// Adds what has no address of its own and only passes packets on, see [`Network::route`].
+    pub fn add_router(&mut self) -> HostId {
+        let id = self.add(Kind::Node(Box::new(host::Router)), &[]);
+        self.hosts[id.0].forwards = true;
+        id
+    }
+
+    /// From now on packets that are at `from` and belong to `to` take the link to `hop`, which passes them on.
+    pub fn route(&mut self, from: HostId, to: HostId, hop: HostId) {
+        self.hops.insert((from, to), hop);
     }
 
     fn add(&mut self, kind: Kind, addrs: &[IpAddr]) -> HostId {
@@ -210,6 +226,11 @@ impl Network {
     /// What a link did so far.
     pub fn link_counters(&self, from: HostId, to: HostId) -> LinkCounters {
         self.cables.get(&(from, to)).map(|cable| cable.link.counters()).unwrap_or_default()
+    }
+
+    /// Packets and bytes that wait in front of a link at `at`, as far as is known now.
+    pub fn link_queue_at(&self, from: HostId, to: HostId, at: Instant) -> (usize, usize) {
+        self.cables.get(&(from, to)).map(|cable| cable.link.waiting(at)).unwrap_or_default()
     }
 
     /// Packets to an address that no link leads to.
@@ -274,6 +295,13 @@ impl Network {
     /// # Panics
     /// When a host drops a packet that it was not allowed to, when its timers fire for nothing, or when it never stops sending.
     pub fn step(&mut self) -> bool {
+        let happened = self.happen();
+        self.transmit();
+        happened
+    }
+
+    /// [`Network::step`], after which hosts have not answered yet: applications may act first, as under a driver.
+    fn happen(&mut self) -> bool {
         let Some(at) = self.next_event() else { return false };
         self.move_to(at);
         self.forward_due();
@@ -285,7 +313,6 @@ impl Network {
             let checked = self.hosts[index].handle_timeout(at);
             self.check(HostId(index), checked);
         }
-        self.transmit();
         true
     }
 
@@ -326,6 +353,9 @@ impl Network {
         let mut packet = Packet { buffer: Buffer::for_len(traced.bytes.len()), offload: Offload::None };
         packet.buffer.append(&traced.passage.apply(&traced.bytes));
         let host = &mut self.hosts[traced.to.0];
+        if host.forwards {
+            return self.send(traced.to, packet.bytes().to_vec());
+        }
         let checked = host.receive(packet, self.now);
         self.trace.received(traced, host.node());
         self.check(traced.to, checked);
@@ -352,7 +382,8 @@ impl Network {
 
     fn send(&mut self, from: HostId, bytes: Vec<u8>) {
         let to = destination(&bytes).and_then(|addr| self.routes.get(&addr).copied());
-        let cable = to.and_then(|to| Some((to, self.cables.get_mut(&(from, to))?)));
+        let hop = to.map(|to| self.hops.get(&(from, to)).copied().unwrap_or(to));
+        let cable = hop.and_then(|hop| Some((hop, self.cables.get_mut(&(from, hop))?)));
         let Some((to, cable)) = cable else {
             self.unroutable += 1;
             return;

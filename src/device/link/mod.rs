@@ -194,6 +194,13 @@ impl<T: AsRef<[u8]>> Link<T> {
         self.decided.pop_front()
     }
 
+    /// Packets and bytes that wait at `at`, as far as is known.
+    pub fn waiting(&self, at: Instant) -> (usize, usize) {
+        let leaving = self.leaving.iter().filter(|(left_at, _)| *left_at > at);
+        let held = (self.fifo.len(), self.fifo.bytes());
+        leaving.fold(held, |(packets, bytes), (_, len)| (packets + 1, bytes + len))
+    }
+
     /// When [`Link::poll`] has more to tell without another packet: when the line is free for one that waits.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.fifo.head_since().map(|since| self.free_at.max(since))

@@ -4,6 +4,7 @@ use tidegate::sim::{Fate, Moment, Network, Traced};
 use tidegate::wire::tcp::TcpHeader;
 
 /// Prints every packet if `TIDEGATE_TRACE` is set.
+#[allow(dead_code)]
 pub fn if_asked(network: &mut Network) {
     if std::env::var_os("TIDEGATE_TRACE").is_some() {
         network.set_tap(|traced, moment, node| {
@@ -15,7 +16,8 @@ pub fn if_asked(network: &mut Network) {
     }
 }
 
-fn line(traced: &Traced) -> String {
+/// One packet in words.
+pub fn line(traced: &Traced) -> String {
     let bytes = &traced.bytes;
     let start = if bytes[0] >> 4 == 4 { 20 } else { 40 };
     let Some((tcp, header)) = bytes.get(start..).and_then(TcpHeader::parse) else {

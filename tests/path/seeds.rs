@@ -1,0 +1,219 @@
+//! Random topologies under random applications: `TIDEGATE_SEEDS` of them from `TIDEGATE_SEED` on, `scripts/test` says how many. A seed
+//! that fails is told with what it stands for; `TIDEGATE_SEED=n TIDEGATE_SEEDS=1 cargo test --test path seeds` runs it again.
+
+use tidegate::base::rng::Rng;
+use tidegate::base::time::Duration;
+use tidegate::device::Capabilities;
+use tidegate::sim::flows::{Dumbbell, Flow, Habits, Report};
+use tidegate::sim::{Bursts, Codel, LinkConfig, Policer, Queue};
+use tidegate::tcp::config::TcpConfig;
+
+use crate::common::*;
+use crate::show;
+
+/// Longer than any of this may take.
+const LIMIT: Duration = Duration::from_secs(4 * 3600);
+/// Of the bytes sent over paths that only reorder, at most this share for nothing.
+const MOST_SPURIOUS: f64 = 0.01;
+
+/// Of all timeouts, at most this share when RACK-TLP had what it needs: segments smaller than the MSS and receivers without memory for what
+/// comes out of order leave some.
+const MOST_AVOIDABLE: f64 = 0.05;
+
+fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
+    from[rng.below(from.len() as u64) as usize]
+}
+
+fn sometimes<T>(rng: &mut Rng, probability: f64, value: impl FnOnce(&mut Rng) -> T) -> Option<T> {
+    rng.chance(probability).then(|| value(rng))
+}
+
+/// Between zero and this.
+fn up_to(rng: &mut Rng, most: f64) -> f64 {
+    rng.below(1 << 20) as f64 / f64::from(1 << 20) * most
+}
+
+fn micros(rng: &mut Rng, most: u64) -> Duration {
+    Duration::from_micros(rng.below(most))
+}
+
+/// Settings of all kinds, but none that gives up: losing on purpose is not giving up.
+fn tcp(rng: &mut Rng) -> TcpConfig {
+    TcpConfig {
+        congestion: pick(rng, ALGORITHMS),
+        receive_buffer: pick(rng, &[8 << 10, 64 << 10, 1 << 20, 6 << 20]),
+        send_buffer: pick(rng, &[16 << 10, 256 << 10, 4 << 20]),
+        timestamps: rng.chance(0.8),
+        sack: rng.chance(0.9),
+        nagle: rng.chance(0.5),
+        syn_retries: 30,
+        syn_ack_retries: 30,
+        retries: 60,
+        probe_retries: 60,
+        orphan_retries: 60,
+        max_rto: Duration::from_secs(20),
+        ..TcpConfig::default()
+    }
+}
+
+fn habits(rng: &mut Rng, bytes: u64) -> Habits {
+    let burst = |rng: &mut Rng| (1 + rng.below(bytes), micros(rng, 500_000));
+    let few = |(burst, rest): (u64, Duration)| (burst.max(bytes / 50), rest);
+    Habits {
+        writer: sometimes(rng, 0.4, burst).map(few),
+        reader: sometimes(rng, 0.4, burst).map(few),
+        answer: sometimes(rng, 0.3, |rng| rng.below(50_000)).unwrap_or(0),
+        abort_after: sometimes(rng, 0.1, |rng| 1 + rng.below(bytes)),
+    }
+}
+
+fn flow(rng: &mut Rng) -> Flow {
+    let most = pick(rng, &[3_000, 100_000, 100_000, 1_000_000]);
+    let bytes = 1 + rng.below(most);
+    let device =
+        pick(rng, &[Capabilities::plain(1500), Capabilities::offload(1500), Capabilities::offload(1280)]);
+    Flow {
+        tcp: tcp(rng),
+        start: micros(rng, 1_000_000),
+        extra_rtt: sometimes(rng, 0.5, |rng| micros(rng, 200_000)).unwrap_or_default(),
+        bytes,
+        habits: habits(rng, bytes),
+        capabilities: device,
+    }
+}
+
+fn forward(rng: &mut Rng) -> LinkConfig {
+    let rate = sometimes(rng, 0.8, |rng| 500_000 + rng.below(100_000_000));
+    LinkConfig {
+        delay: micros(rng, 150_000),
+        jitter: sometimes(rng, 0.3, |rng| micros(rng, 20_000)).unwrap_or_default(),
+        rate,
+        queue: match rng.below(3) {
+            0 => Queue::Packets(4 + rng.below(200) as usize),
+            1 => Queue::Bytes(10_000 + rng.below(300_000) as usize),
+            _ => Queue::Time(Duration::from_millis(5 + rng.below(500))),
+        },
+        codel: sometimes(rng, 0.2, |_| Codel::default()),
+        policer: sometimes(rng, 0.1, |rng| Policer {
+            rate: 1_000_000 + rng.below(20_000_000),
+            bucket: 30_000,
+        }),
+        loss: sometimes(rng, 0.6, |rng| up_to(rng, 0.1)).unwrap_or(0.0),
+        bursts: sometimes(rng, 0.2, |rng| Bursts::mean(up_to(rng, 0.05), 1.0 + up_to(rng, 20.0))),
+        duplicate: sometimes(rng, 0.2, |rng| up_to(rng, 0.05)).unwrap_or(0.0),
+        reorder: sometimes(rng, 0.3, |rng| up_to(rng, 0.1)).unwrap_or(0.0),
+        ..LinkConfig::default()
+    }
+}
+
+fn backward(rng: &mut Rng, forward: &LinkConfig) -> LinkConfig {
+    LinkConfig {
+        delay: forward.delay,
+        rate: sometimes(rng, 0.5, |rng| 200_000 + rng.below(10_000_000)),
+        loss: sometimes(rng, 0.5, |rng| up_to(rng, 0.2)).unwrap_or(0.0),
+        bunch: sometimes(rng, 0.2, |rng| micros(rng, 30_000)).unwrap_or_default(),
+        ..LinkConfig::default()
+    }
+}
+
+/// A path that only reorders: some packets are held back by up to a quarter of a round trip.
+fn only_reorders(rng: &mut Rng) -> LinkConfig {
+    let delay = Duration::from_millis(1 + rng.below(100));
+    let (reorder, reorder_by) = (up_to(rng, 0.1), Some(delay.mul_f64(up_to(rng, 0.5))));
+    LinkConfig { delay, reorder, reorder_by, ..LinkConfig::default() }
+}
+
+fn dumbbell(seed: u64) -> Dumbbell {
+    let rng = &mut Rng::from_u64(seed ^ 0x0070_6174_6873);
+    let forward = forward(rng);
+    let flows = (0..1 + rng.below(3)).map(|_| flow(rng)).collect();
+    Dumbbell {
+        seed,
+        backward: backward(rng, &forward),
+        forward,
+        receiver: tcp(rng),
+        flows,
+        sample_every: None,
+    }
+}
+
+/// Runs it; every flow must come to its end.
+fn run(dumbbell: &Dumbbell) -> Vec<Report> {
+    let mut running = dumbbell.clone().lay();
+    let traced = std::env::var_os("TIDEGATE_TRACE").is_some();
+    if traced {
+        running.network().keep_trace();
+    }
+    let done = running.run_to_end(at(LIMIT));
+    if traced {
+        running.network().trace().iter().for_each(|packet| eprintln!("{}", show::line(packet)));
+    }
+    let reports: Vec<_> = (0..dumbbell.flows.len()).map(|flow| running.report(flow)).collect();
+    assert!(done, "no progress: {reports:#?}");
+    reports
+}
+
+/// Runs a seed: its timeouts in flows with SACK and timestamps, and those of them that were avoidable.
+fn timeouts(seed: u64) -> (u64, u64) {
+    let dumbbell = dumbbell(seed);
+    let mut counts = (0, 0);
+    for (flow, report) in dumbbell.flows.iter().zip(run(&dumbbell)) {
+        let agreed = |has: fn(&TcpConfig) -> bool| has(&flow.tcp) && has(&dumbbell.receiver);
+        if agreed(|tcp| tcp.sack) && agreed(|tcp| tcp.timestamps) {
+            counts = (counts.0 + report.timeouts, counts.1 + report.avoidable);
+        }
+    }
+    counts
+}
+
+/// Seeds to run: `TIDEGATE_SEED` is the first, `TIDEGATE_SEEDS` how many.
+fn seeds(default: u64) -> std::ops::Range<u64> {
+    let number = |name| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let first = number("TIDEGATE_SEED").unwrap_or(0);
+    first..first + number("TIDEGATE_SEEDS").unwrap_or(default)
+}
+
+/// Every seed: bytes equal at every moment, and progress to the end. Hardly any timeout although something sent after the missing segment
+/// had been delivered and the sender had known it for a round trip (RFC 8985): what remains is told by seed.
+#[test]
+fn every_seed_repairs_what_it_can_without_a_timeout() {
+    let (mut failed, mut avoidable) = (Vec::new(), Vec::new());
+    let mut sum = (0, 0);
+    for seed in seeds(200) {
+        match std::panic::catch_unwind(|| timeouts(seed)) {
+            Ok(counts) => {
+                sum = (sum.0 + counts.0, sum.1 + counts.1);
+                avoidable.extend((counts.1 > 0).then_some(seed));
+            }
+            Err(_) => {
+                eprintln!("seed {seed}: {:#?}", dumbbell(seed));
+                failed.push(seed);
+            }
+        }
+    }
+    println!("{} timeouts, {} avoidable, of seeds {avoidable:?}", sum.0, sum.1);
+    assert!(failed.is_empty(), "{} seeds failed: {failed:?}", failed.len());
+    let told = format!("{} of {} timeouts were avoidable, of seeds {avoidable:?}", sum.1, sum.0);
+    assert!(sum.1 as f64 <= MOST_AVOIDABLE * sum.0 as f64, "{told}");
+}
+
+/// On paths that only reorder, less than one byte in a hundred is sent for nothing (RFC 8985 §6.2 step 4, RFC 2883).
+#[test]
+fn reordering_alone_causes_few_retransmissions() {
+    let (mut sent, mut spurious) = (0, 0);
+    for seed in seeds(100).take(300) {
+        let rng = &mut Rng::from_u64(seed ^ 0x0072_656f_7264_6572);
+        let path = only_reorders(rng);
+        let mut dumbbell = one_flow(plain(pick(rng, ALGORITHMS)), path);
+        dumbbell.seed = seed;
+        dumbbell.flows[0].bytes = 2_000_000;
+        let report = run(&dumbbell)[0];
+        assert_eq!(report.timeouts, 0, "seed {seed}: {report:?}");
+        (sent, spurious) = (sent + report.sent, spurious + report.spurious);
+    }
+    println!("{spurious} of {sent} bytes were sent for nothing");
+    assert!(
+        (spurious as f64) < MOST_SPURIOUS * sent as f64,
+        "{spurious} of {sent} bytes were sent for nothing"
+    );
+}

@@ -423,6 +423,7 @@ impl SentQueue {
         }
         self.sacked = RangeSet::new();
         (self.sacked_bytes, self.sacked_segments) = (0, 0);
+        self.log_anew();
     }
 
     /// Nothing was lost after all: what counts as lost is under way.
@@ -432,6 +433,18 @@ impl SentQueue {
             self.retransmitted += if record.retransmitted { record.end.since(record.start) } else { 0 };
         }
         self.lost = 0;
+        self.log_anew();
+    }
+
+    /// What was marked has left the log; once it is under way again, it may be overtaken again.
+    fn log_anew(&mut self) {
+        let under_way = self.records.iter().filter(|record| record.mark == Mark::Outstanding);
+        let logged = under_way.map(|record| {
+            let Record { start, end, sent_at, number, .. } = *record;
+            Logged { start, end, sent_at, number }
+        });
+        self.log = logged.collect();
+        self.log.make_contiguous().sort_by_key(|logged| logged.sent_at);
     }
 
     /// Marks lost what left in segments larger than `mss`; true if there was any. What is contiguous becomes one range, which is

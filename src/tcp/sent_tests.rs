@@ -37,6 +37,13 @@ fn again(queue: &mut SentQueue, max: u32, mss: u32, at: u64) -> Option<(u32, u32
     Some((start.since(START), end.since(START)))
 }
 
+/// The last record arrives; its time and end, as RACK keeps them.
+fn delivered_last(queue: &mut SentQueue) -> (Instant, SeqNum) {
+    let last = *queue.last().unwrap();
+    queue.sack(last.start, last.end, &arrival(T(100)), &mut Delivered::default());
+    (last.sent_at, last.end)
+}
+
 #[test]
 fn acknowledging_cuts_records_and_reports_the_youngest_sent_once() {
     let mut queue = queue(&[10, 10, 10]);
@@ -166,6 +173,17 @@ fn a_reneging_receiver_is_sent_everything_again() {
     sack(&mut queue, 0, 20);
     queue.mark_all_lost(None, T(9));
     assert_eq!((queue.lost(), queue.sacked()), (30, 0));
+}
+
+/// RFC 8985 §6.2 step 5: what an undo puts back under way may be found lost again.
+#[test]
+fn what_was_lost_by_mistake_may_be_lost_again() {
+    let mut queue = queue(&[10, 10, 10]);
+    let late = delivered_last(&mut queue);
+    assert_eq!(queue.mark_overtaken(late, Duration::from_millis(5), T(8)).0, 20);
+    queue.unmark_lost();
+    assert_eq!(queue.lost(), 0);
+    assert_eq!(queue.mark_overtaken(late, Duration::from_millis(5), T(9)), (20, None));
 }
 
 /// RFC 8985 §6.3: a timeout spares what left less than a round trip ago, but not the first.

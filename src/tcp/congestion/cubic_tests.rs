@@ -165,12 +165,13 @@ fn round_of(cc: &mut Cubic, rtt: u64) -> u32 {
     cc.window() - before
 }
 
-/// RFC 9406 §4.2: CUBIC leaves slow start when the round trip becomes longer, after five rounds of a quarter of the growth.
+/// RFC 9406 §4.2: CUBIC leaves slow start when the round trip becomes longer, after five rounds of a quarter of the growth. Four
+/// acknowledgements of four segments each are eight samples.
 #[test]
 fn hystart_ends_slow_start() {
     let mut cc = Cubic::new(HyStart::PlusPlus, 100 * MSS);
     assert_eq!(round_of(&mut cc, 20), 32 * MSS);
-    assert_eq!(round_of(&mut cc, 30), (7 * 4 + 1) * MSS);
+    assert_eq!(round_of(&mut cc, 30), (3 * 4 + 5) * MSS);
     for _ in 0..4 {
         assert_eq!(round_of(&mut cc, 30), 8 * MSS);
     }
@@ -188,7 +189,7 @@ fn hystart_watches_the_first_slow_start_only() {
     round_of(&mut cc, 20);
     lose(&mut cc);
     cc.undo();
-    assert_eq!(round_of(&mut cc, 30), (7 * 4 + 1) * MSS);
+    assert_eq!(round_of(&mut cc, 30), (3 * 4 + 5) * MSS);
     cc.on_timeout(true, &AT);
     assert_eq!((round_of(&mut cc, 20), round_of(&mut cc, 90)), (32 * MSS, 32 * MSS));
 }

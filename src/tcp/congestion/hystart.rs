@@ -90,7 +90,7 @@ impl Search {
             self.shortest = Some(self.shortest.map_or(rtt, |shortest| shortest.min(rtt)));
             // Where segments are joined on the way an acknowledgement stands for many: it counts as those that a receiver would have
             // sent for every second segment. Else a round of few would never tell anything.
-            let joined = (ack.delivered / (2 * ack.mss.max(1))).max(1);
+            let joined = (ack.delivered / 2 / ack.mss.max(1)).max(1);
             self.samples = self.samples.saturating_add(joined);
         }
         match self.how {

@@ -59,10 +59,11 @@ pub struct Arrival {
 
 impl Arrival {
     /// RFC 8985 §6.2 step 2: an acknowledgement that comes sooner than any round trip took, or echoes an earlier timestamp, means
-    /// the original.
-    fn may_be_of_original(&self, record: &Record) -> bool {
+    /// the original. Of what SACK reports behind a hole the echo says nothing: it stays that of the last segment in order (RFC 7323
+    /// §4.3).
+    fn may_be_of_original(&self, record: &Record, acknowledged: bool) -> bool {
         let sent = record.sent_at.as_millis() as u32;
-        let older = self.echoed.is_some_and(|echoed| (echoed.wrapping_sub(sent) as i32) < 0);
+        let older = acknowledged && self.echoed.is_some_and(|echoed| (echoed.wrapping_sub(sent) as i32) < 0);
         let early = self.min_rtt.is_some_and(|min| self.now.since(record.sent_at) < min);
         record.retransmitted && (older || early)
     }
@@ -82,7 +83,7 @@ impl Delivered {
         } else if acknowledged {
             self.retransmitted_at.get_or_insert(record.sent_at);
         }
-        if arrival.may_be_of_original(record) {
+        if arrival.may_be_of_original(record, acknowledged) {
             return;
         }
         let is_newer = |newest: Newest| {

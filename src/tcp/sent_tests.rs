@@ -186,6 +186,22 @@ fn what_was_lost_by_mistake_may_be_lost_again() {
     assert_eq!(queue.mark_overtaken(late, Duration::from_millis(5), T(9)), (20, None));
 }
 
+/// RFC 8985 §6.2 step 2, RFC 7323 §4.3: behind a hole the echoed timestamp is that of the last segment in order, so it does not tell a
+/// retransmission from its original; with an acknowledgement it does.
+#[test]
+fn a_retransmission_reported_behind_a_hole_is_the_newest() {
+    let old = Arrival { echoed: Some(0), ..arrival(T(100)) };
+    let mut queue = queue(&[10, 10]);
+    queue.mark_all_lost(None, T(9));
+    again(&mut queue, 10, 1_000, 10);
+    again(&mut queue, 10, 1_000, 11);
+    let (mut reported, mut acknowledged) = (Delivered::default(), Delivered::default());
+    queue.sack(START + 10, START + 20, &old, &mut reported);
+    assert_eq!(reported.newest.map(|newest| newest.sent_at), Some(T(11)));
+    queue.acknowledge(START + 10, None, &old, &mut acknowledged);
+    assert_eq!(acknowledged.newest, None);
+}
+
 /// RFC 8985 §6.3: a timeout spares what left less than a round trip ago, but not the first.
 #[test]
 fn a_timeout_spares_what_left_a_moment_ago() {

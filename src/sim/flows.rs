@@ -193,6 +193,21 @@ impl Report {
     }
 }
 
+/// A retransmission timeout that loss recovery should have forestalled, and what the sender knew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Avoidable {
+    /// When the timer fired.
+    pub at: Instant,
+    /// Where the first missing segment begins, in bytes of the stream.
+    pub offset: u64,
+    /// When that was sent last.
+    pub sent: Instant,
+    /// When something was sent later that was delivered.
+    pub newer: Instant,
+    /// When the sender could know that.
+    pub known: Instant,
+}
+
 /// A sender at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sample {
@@ -281,9 +296,14 @@ impl Running {
             resent: watch.resent,
             spurious: watch.spurious,
             timeouts: end.timeouts,
-            avoidable: watch.avoidable,
+            avoidable: watch.avoidable.len() as u64,
             finished: end.finished,
         }
+    }
+
+    /// The timeouts of a flow that were avoidable.
+    pub fn avoidable(&self, flow: usize) -> Vec<Avoidable> {
+        self.watches.borrow()[flow].avoidable.clone()
     }
 
     /// How a flow's window moved.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::super::{HostId, Traced};
+use super::Avoidable;
 use crate::base::ranges::RangeSet;
 use crate::base::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
@@ -34,7 +35,7 @@ pub(super) struct Watch {
     pub(super) sent: u64,
     pub(super) resent: u64,
     pub(super) spurious: u64,
-    pub(super) avoidable: u64,
+    pub(super) avoidable: Vec<Avoidable>,
 }
 
 /// Transmissions of one segment.
@@ -63,7 +64,7 @@ impl Watch {
             sent: 0,
             resent: 0,
             spurious: 0,
-            avoidable: 0,
+            avoidable: Vec::new(),
         }
     }
 
@@ -169,10 +170,13 @@ impl Watch {
     /// round trip, that something had been delivered which was sent after the first segment under way.
     pub(super) fn timed_out(&mut self, now: Instant) {
         let Some((_, first)) = self.under_way.range(self.una..).next() else { return };
-        // What the timeout itself sent again does not count.
-        let Some(at) = (if first.at == now { first.before } else { Some(first.at) }) else { return };
-        let known = self.evidence.iter().find(|(sent, _)| *sent > at);
-        let acted_by = known.map(|&(_, known)| known.max(at) + self.max_rtt + SLACK);
-        self.avoidable += u64::from(acted_by.is_some_and(|by| by < now));
+        // What the timeout itself sent again does not count; what the receiver had reported and then dropped could not be known.
+        let at = if first.at == now { first.before } else { Some(first.at) };
+        let Some(sent) = at.filter(|_| !first.sacked) else { return };
+        let Some(&(newer, known)) = self.evidence.iter().find(|(newer, _)| *newer > sent) else { return };
+        let known = known.max(sent);
+        if known + self.max_rtt + SLACK < now {
+            self.avoidable.push(Avoidable { at: now, offset: self.una, sent, newer, known });
+        }
     }
 }

@@ -53,17 +53,20 @@ pub struct Arrival {
     pub now: Instant,
     /// The shortest round trip known.
     pub min_rtt: Option<Duration>,
+    /// The path was seen to reorder: originals may come late.
+    pub reorders: bool,
     /// The time that the timestamp echoed by the peer stands for, in milliseconds that wrap.
     pub echoed: Option<u32>,
 }
 
 impl Arrival {
     /// RFC 8985 §6.2 step 2: an acknowledgement that comes sooner than any round trip took, or echoes an earlier timestamp, means
-    /// the original. Of what SACK reports behind a hole the echo says nothing: it stays that of the last segment in order (RFC 7323
-    /// §4.3).
+    /// the original. Of what SACK reports behind a hole the echo says nothing, since it stays that of the last segment in order (RFC 7323
+    /// §4.3); where originals are known to come late they still have the doubt, or what they overtook would be sent again, too.
     fn may_be_of_original(&self, record: &Record, acknowledged: bool) -> bool {
         let sent = record.sent_at.as_millis() as u32;
-        let older = acknowledged && self.echoed.is_some_and(|echoed| (echoed.wrapping_sub(sent) as i32) < 0);
+        let told = acknowledged || self.reorders;
+        let older = told && self.echoed.is_some_and(|echoed| (echoed.wrapping_sub(sent) as i32) < 0);
         let early = self.min_rtt.is_some_and(|min| self.now.since(record.sent_at) < min);
         record.retransmitted && (older || early)
     }

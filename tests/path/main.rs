@@ -10,6 +10,7 @@ mod common;
 mod cwnd;
 mod fairness;
 mod goodput;
+mod grid;
 mod plot;
 mod seeds;
 #[path = "../simulation/show.rs"]

@@ -138,8 +138,9 @@ impl Tcb {
         let first = self.flight.sent.first_lost()?;
         let (first, len) = (first.start, first.end.since(first.start));
         let free = self.congestion.window().saturating_sub(in_flight);
-        // Whole segments, or one that was shorter anyway.
-        let room = if len <= free.min(mss) { free.max(len) } else { free / mss * mss };
+        // Whole segments, or one that was shorter anyway; but after a timeout the window of one segment is one, as Linux counts.
+        let short = len <= free.min(mss) && self.recovery.phase != Phase::Loss;
+        let room = if short { free } else { free / mss * mss };
         let hole = !self.agreed.sack && self.recovery.phase == Phase::FastRecovery;
         let forced = in_flight == 0 || hole || self.recovery.timed_out;
         let max = if forced { room.max(mss) } else { room };

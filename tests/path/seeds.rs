@@ -1,6 +1,8 @@
 //! Random topologies under random applications: `TIDEGATE_SEEDS` of them from `TIDEGATE_SEED` on, `scripts/test` says how many. A seed
 //! that fails is told with what it stands for; `TIDEGATE_SEED=n TIDEGATE_SEEDS=1 cargo test --test path seeds` runs it again.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
 use tidegate::base::rng::Rng;
 use tidegate::base::time::Duration;
 use tidegate::device::Capabilities;
@@ -15,9 +17,6 @@ use crate::show;
 const LIMIT: Duration = Duration::from_secs(4 * 3600);
 /// Of the bytes sent over paths that only reorder, at most this share for nothing.
 const MOST_SPURIOUS: f64 = 0.01;
-
-/// Of all timeouts, at most this share when RACK-TLP had what it needs: writes of some tens of bytes leave a few.
-const MOST_AVOIDABLE: f64 = 0.01;
 
 fn pick<T: Copy>(rng: &mut Rng, from: &[T]) -> T {
     from[rng.below(from.len() as u64) as usize]
@@ -47,9 +46,9 @@ fn tcp(rng: &mut Rng) -> TcpConfig {
         nagle: rng.chance(0.5),
         syn_retries: 30,
         syn_ack_retries: 30,
-        retries: 60,
-        probe_retries: 60,
-        orphan_retries: 60,
+        retries: 250,
+        probe_retries: 250,
+        orphan_retries: 250,
         max_rto: Duration::from_secs(20),
         ..TcpConfig::default()
     }
@@ -144,7 +143,7 @@ fn run(dumbbell: &Dumbbell) -> Vec<Report> {
     if traced {
         running.network().keep_trace();
     }
-    let done = running.run_to_end(at(LIMIT));
+    let done = catch_unwind(AssertUnwindSafe(|| running.run_to_end(at(LIMIT))));
     if traced {
         running.network().trace().iter().for_each(|packet| eprintln!("{}", show::line(packet)));
     }
@@ -155,21 +154,22 @@ fn run(dumbbell: &Dumbbell) -> Vec<Report> {
             .iter()
             .for_each(|timeout| println!("seed {} flow {flow}: {timeout:?}", dumbbell.seed));
     }
+    let done = done.unwrap_or_else(|panic| resume_unwind(panic));
     assert!(done, "no progress: {reports:#?}");
     reports
 }
 
-/// Runs a seed: its timeouts in flows with SACK and timestamps, and those of them that were avoidable.
-fn timeouts(seed: u64) -> (u64, u64) {
+/// Runs a seed: its timeouts that were avoidable, in flows to which RACK-TLP had what it needs.
+fn avoidable_timeouts(seed: u64) -> u64 {
     let dumbbell = dumbbell(seed);
-    let mut counts = (0, 0);
+    let mut sum = 0;
     for (flow, report) in dumbbell.flows.iter().zip(run(&dumbbell)) {
         let agreed = |has: fn(&TcpConfig) -> bool| has(&flow.tcp) && has(&dumbbell.receiver);
         if agreed(|tcp| tcp.sack) && agreed(|tcp| tcp.timestamps) {
-            counts = (counts.0 + report.timeouts, counts.1 + report.avoidable);
+            sum += report.avoidable;
         }
     }
-    counts
+    sum
 }
 
 /// Seeds to run: `TIDEGATE_SEED` is the first, `TIDEGATE_SEEDS` how many.
@@ -179,28 +179,27 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
     first..first + number("TIDEGATE_SEEDS").unwrap_or(default)
 }
 
-/// Every seed: bytes equal at every moment, and progress to the end. Hardly any timeout although something sent after the missing segment
-/// had been delivered and the sender had known it for a round trip (RFC 8985): what remains is told by seed.
+/// Every seed: bytes equal at every moment, and progress to the end. At most one seed in 200 has a timeout although the sender had known
+/// for a round trip that something sent after the missing segment had been delivered (RFC 8985): where the path reorders, a report of what
+/// was sent again may be of the original.
 #[test]
 fn every_seed_repairs_what_it_can_without_a_timeout() {
     let (mut failed, mut avoidable) = (Vec::new(), Vec::new());
-    let mut sum = (0, 0);
-    for seed in seeds(200) {
-        match std::panic::catch_unwind(|| timeouts(seed)) {
-            Ok(counts) => {
-                sum = (sum.0 + counts.0, sum.1 + counts.1);
-                avoidable.extend((counts.1 > 0).then_some(seed));
-            }
+    let seeds = seeds(200);
+    for seed in seeds.clone() {
+        match catch_unwind(|| avoidable_timeouts(seed)) {
+            Ok(0) => {}
+            Ok(_) => avoidable.push(seed),
             Err(_) => {
                 eprintln!("seed {seed}: {:#?}", dumbbell(seed));
                 failed.push(seed);
             }
         }
     }
-    println!("{} timeouts, {} avoidable, of seeds {avoidable:?}", sum.0, sum.1);
     assert!(failed.is_empty(), "{} seeds failed: {failed:?}", failed.len());
-    let told = format!("{} of {} timeouts were avoidable, of seeds {avoidable:?}", sum.1, sum.0);
-    assert!(sum.1 as f64 <= MOST_AVOIDABLE * sum.0 as f64, "{told}");
+    println!("avoidable timeouts of seeds {avoidable:?}");
+    let most = seeds.count() / 200;
+    assert!(avoidable.len() <= most, "avoidable timeouts of seeds {avoidable:?}");
 }
 
 /// On paths that only reorder, less than one byte in a hundred is sent for nothing (RFC 8985 §6.2 step 4, RFC 2883).

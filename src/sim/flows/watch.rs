@@ -149,21 +149,20 @@ impl Watch {
     }
 
     /// When the copy was sent of which it is certain that it was delivered. RFC 8985 §6.2 step 2: an acknowledgement that comes
-    /// sooner after a retransmission than a round trip takes is of the original.
+    /// sooner after a retransmission than a round trip takes is of the original, and says nothing.
     fn delivered(&mut self, sent: &Sent, now: Instant) -> Option<Instant> {
         let took = now.since(sent.at);
         if sent.sacked {
             return None;
         }
+        if sent.before.is_some() && self.min_rtt.is_none_or(|min| took < min) {
+            return None;
+        }
         if sent.before.is_none() {
             self.min_rtt = Some(self.min_rtt.map_or(took, |known| known.min(took)));
-            self.max_rtt = self.max_rtt.max(took);
         }
-        if sent.before.is_some() && self.min_rtt.is_none_or(|min| took < min) {
-            sent.before
-        } else {
-            Some(sent.at)
-        }
+        self.max_rtt = self.max_rtt.max(took);
+        Some(sent.at)
     }
 
     /// The sender's retransmission timer fired at `now`. The timeout was avoidable if the sender knew, for at least the longest

@@ -163,6 +163,8 @@ fn host(network: &mut Network, addr: Ipv4Addr, tcp: TcpConfig, capabilities: Cap
 pub struct Report {
     /// Bytes that the receiving application read.
     pub delivered: u64,
+    /// Bytes that arrived, in whatever order, each counted once.
+    pub received: u64,
     /// Bytes put on the path, repeats included.
     pub sent: u64,
     /// Of these, bytes that had been sent before.
@@ -183,6 +185,7 @@ impl Report {
     pub fn since(self, earlier: Report) -> Report {
         Report {
             delivered: self.delivered - earlier.delivered,
+            received: self.received - earlier.received,
             sent: self.sent - earlier.sent,
             resent: self.resent - earlier.resent,
             spurious: self.spurious - earlier.spurious,
@@ -292,6 +295,7 @@ impl Running {
         let watch = &self.watches.borrow()[flow];
         Report {
             delivered: end.read,
+            received: watch.received,
             sent: watch.sent,
             resent: watch.resent,
             spurious: watch.spurious,

@@ -59,10 +59,11 @@ pub fn one_flow(tcp: TcpConfig, forward: LinkConfig) -> Dumbbell {
     Dumbbell { backward: clean, receiver: tcp, flows, ..Dumbbell::symmetric(forward) }
 }
 
-/// Goodput as a share of what a path of `rate` and `loss` could carry.
+/// Goodput as a share of what a path of `rate` and `loss` could carry. What arrives out of order counts as it arrives: the application
+/// gets it later, but at the end of a measurement that may be megabytes.
 pub fn share(report: &Report, over: Duration, rate: u64, loss: f64) -> f64 {
     let most = rate as f64 / 8.0 * (1.0 - loss) * SEGMENT as f64 / PACKET as f64;
-    report.delivered as f64 / over.as_secs_f64() / most
+    report.received as f64 / over.as_secs_f64() / most
 }
 
 pub fn at(time: Duration) -> Instant {

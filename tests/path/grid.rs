@@ -41,7 +41,7 @@ fn cell(congestion: CongestionControl, rate: u64, rtt: Duration, loss: f64) -> f
     let before = running.report(0);
     let enough = ENOUGH.0.max(ENOUGH.1 * bandwidth_delay(rate, rtt) as u64);
     let step = rtt.clamp(millis(10), millis(300));
-    while running.now() < warm + LONGEST && running.report(0).since(before).delivered < enough {
+    while running.now() < warm + LONGEST && running.report(0).since(before).received < enough {
         running.run_until(running.now() + step);
     }
     share(&running.report(0).since(before), running.now().since(warm), rate, loss)

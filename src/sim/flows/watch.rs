@@ -35,6 +35,7 @@ pub(super) struct Watch {
     pub(super) sent: u64,
     pub(super) resent: u64,
     pub(super) spurious: u64,
+    pub(super) received: u64,
     pub(super) avoidable: Vec<Avoidable>,
 }
 
@@ -64,6 +65,7 @@ impl Watch {
             sent: 0,
             resent: 0,
             spurious: 0,
+            received: 0,
             avoidable: Vec::new(),
         }
     }
@@ -112,6 +114,7 @@ impl Watch {
         let Some(start) = self.offset(tcp.seq, self.next).filter(|_| len > 0) else { return };
         let fresh: u64 = self.arrived.gaps(start..start + len).map(|gap| gap.end - gap.start).sum();
         self.spurious += len - fresh;
+        self.received += fresh;
         self.arrived.insert(start..start + len);
     }
 

@@ -206,8 +206,8 @@ impl Tcb {
     /// A duplicate that the peer reports (RFC 2883), and what that means to the tail probe.
     fn take_duplicate(&mut self, delivered: &Delivered, segment: &Segment, env: &Env) {
         if let Some(range) = delivered.duplicate {
-            // Of at most a window: the block was checked.
-            self.counts.duplicates += range.1.since(range.0).div_ceil(self.mss());
+            let segments = range.1.since(range.0).div_ceil(self.mss());
+            self.counts.duplicates = self.counts.duplicates.wrapping_add(segments);
             self.widen_reordering_window(range);
             self.forgive_repeat(range.0, range.1);
         }

@@ -359,6 +359,23 @@ fn a_late_duplicate_undoes_a_repair_that_is_over() {
     assert_eq!((after.congestion_window, after.slow_start_threshold, after.duplicates), (10, u32::MAX, 1));
 }
 
+/// Hostile case M2: a duplicate of more than a window ever held is none, however often it is told: nothing is counted or undone.
+#[test]
+fn a_duplicate_of_more_than_a_window_is_none() {
+    let mut b = sacking(|_| ());
+    flight(&mut b, 10);
+    b.now += ms(100);
+    let report = sack(&b, 1, &[(1_001, 4_001)]);
+    b.gets(report);
+    b.sends_data(ACK, 1, 1, MSS);
+    for _ in 0..100 {
+        let half_of_the_space = sack(&b, 1, &[(1_u32.wrapping_sub(0x7fff_0000), 1)]);
+        b.gets(half_of_the_space);
+    }
+    assert_eq!((b.statistics().duplicates, b.counters.tcp_undos), (0, 0));
+    assert_eq!(b.statistics().recovery, RecoveryState::Recovery);
+}
+
 /// RFC 8985 §6.2 step 4: copies that only the path made say nothing about what this side sends again.
 #[test]
 fn duplicates_of_the_path_widen_no_reordering_window() {

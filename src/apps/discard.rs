@@ -1,15 +1,17 @@
-//! The discard protocol (RFC 863) over TCP: reads until the peer closes, counts, answers nothing.
+//! The discard protocol (RFC 863) over TCP: reads until the peer closes, counts, answers nothing. Bytes that nobody looks at
+//! are not copied either: they are counted where they were received.
 
 use std::io;
-use std::task::{Context, Poll};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt};
 
 use super::Report;
-use super::scratch::{self, BURST};
+use super::scratch::BURST;
 
 /// Reads `stream` to its end, then closes our side.
-pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> Report {
+pub async fn run<S: AsyncBufRead + AsyncWrite + Unpin>(mut stream: S) -> Report {
     let mut received = 0;
     // A reset counts as the end: what came before it was read.
     let _ = std::future::poll_fn(|cx| poll_discard(&mut stream, cx, &mut received)).await;
@@ -17,16 +19,18 @@ pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> Report {
     Report { received, ..Report::default() }
 }
 
-fn poll_discard<S: AsyncRead + Unpin>(
+fn poll_discard<S: AsyncBufRead + Unpin>(
     stream: &mut S,
     cx: &mut Context<'_>,
     received: &mut u64,
 ) -> Poll<io::Result<()>> {
     for _ in 0..BURST {
-        match std::task::ready!(scratch::poll_read(stream, cx, |_, _, bytes| bytes.len()))? {
-            0 => return Poll::Ready(Ok(())),
-            count => *received += count as u64,
+        let count = ready!(Pin::new(&mut *stream).poll_fill_buf(cx))?.len();
+        if count == 0 {
+            return Poll::Ready(Ok(()));
         }
+        Pin::new(&mut *stream).consume(count);
+        *received += count as u64;
     }
     cx.waker().wake_by_ref();
     Poll::Pending
@@ -34,7 +38,7 @@ fn poll_discard<S: AsyncRead + Unpin>(
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, duplex};
+    use tokio::io::{AsyncReadExt, BufStream, duplex};
 
     use super::*;
 
@@ -42,7 +46,7 @@ mod tests {
     #[tokio::test]
     async fn discard_counts_to_the_end_and_answers_nothing() {
         let (mut client, server) = duplex(1000);
-        let server = tokio::spawn(run(server));
+        let server = tokio::spawn(run(BufStream::new(server)));
         client.write_all(&vec![7; 300_000]).await.unwrap();
         client.shutdown().await.unwrap();
         let mut answer = Vec::new();

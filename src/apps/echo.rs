@@ -1,118 +1,63 @@
 //! The echo protocol (RFC 862) over TCP.
 //!
 //! The peer's end of file is answered by ours only after everything echoed is written, so `nc -N` gets all its bytes
-//! back. Bytes are held only while the peer does not take them; then nothing more is read, so that its window closes.
+//! back. Bytes are written from where they were received and held nowhere else: those that the peer does not take stay
+//! unread, so that its window closes.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt};
 
 use super::Report;
-use super::scratch::{self, BURST};
+use super::scratch::BURST;
 
-/// Echoes `stream` to its end, then closes our side.
-pub async fn run<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) -> Report {
-    let mut echo = Echo::default();
-    let result = std::future::poll_fn(|cx| echo.poll(&mut stream, cx)).await;
+/// Echoes what `reader` receives over `writer`, to its end, then closes our side.
+pub async fn run<R: AsyncBufRead + Unpin, W: AsyncWrite + Unpin>(reader: R, writer: W) -> Report {
+    let mut echo = Echo { reader, writer, report: Report::default(), dirty: false };
+    let result = std::future::poll_fn(|cx| echo.poll(cx)).await;
     if result.is_ok() {
-        let _ = stream.shutdown().await;
+        let _ = echo.writer.shutdown().await;
     }
     echo.report
 }
 
-#[derive(Default)]
-struct Echo {
+struct Echo<R, W> {
+    reader: R,
+    writer: W,
     report: Report,
-    /// What was read and not yet taken by the peer, and how much of it is written. Empty without allocation when idle.
-    held: Vec<u8>,
-    written: usize,
     /// Something was written since the last flush.
     dirty: bool,
 }
 
-impl Echo {
-    fn poll<S: AsyncRead + AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+impl<R: AsyncBufRead + Unpin, W: AsyncWrite + Unpin> Echo<R, W> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         for _ in 0..BURST {
-            ready!(self.poll_held(stream, cx))?;
-            let read = scratch::poll_read(stream, cx, |stream, cx, bytes| {
-                self.report.received += bytes.len() as u64;
-                if bytes.is_empty() {
-                    return Ok(false);
-                }
-                let taken = self.poll_write(stream, cx, bytes)?;
-                self.held.extend_from_slice(&bytes[taken..]);
-                Ok::<_, io::Error>(true)
-            });
-            match read? {
-                Poll::Ready(Ok(true)) => {}
-                Poll::Ready(Ok(false)) => return self.poll_flush(stream, cx),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => {
-                    // A stream that buffers must not sit on the echo while we wait for more.
-                    if let Poll::Ready(Err(error)) = self.poll_flush(stream, cx) {
-                        return Poll::Ready(Err(error));
-                    }
-                    return Poll::Pending;
-                }
+            let Poll::Ready(bytes) = Pin::new(&mut self.reader).poll_fill_buf(cx)? else {
+                // A stream that buffers must not sit on the echo while we wait for more.
+                let _ = self.poll_flush(cx)?;
+                return Poll::Pending;
+            };
+            if bytes.is_empty() {
+                return self.poll_flush(cx);
             }
+            let taken = match ready!(Pin::new(&mut self.writer).poll_write(cx, bytes))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                taken => taken,
+            };
+            Pin::new(&mut self.reader).consume(taken);
+            self.dirty = true;
+            self.report.received += taken as u64;
+            self.report.sent += taken as u64;
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Writes what is held back; ready once nothing is.
-    fn poll_held<S: AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.held.is_empty() {
-            return Poll::Ready(Ok(()));
-        }
-        let held = std::mem::take(&mut self.held);
-        let taken = self.poll_write(stream, cx, &held[self.written..]);
-        self.written += taken?;
-        if self.written < held.len() {
-            self.held = held;
-            return Poll::Pending;
-        }
-        self.written = 0;
-        Poll::Ready(Ok(()))
-    }
-
-    /// Writes as much as the stream takes now; less than all means that the waker is registered.
-    fn poll_write<S: AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> io::Result<usize> {
-        let mut taken = 0;
-        while taken < bytes.len() {
-            match Pin::new(&mut *stream).poll_write(cx, &bytes[taken..])? {
-                Poll::Ready(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(count) => taken += count,
-                Poll::Pending => break,
-            }
-        }
-        self.dirty |= taken > 0;
-        self.report.sent += taken as u64;
-        Ok(taken)
-    }
-
-    fn poll_flush<S: AsyncWrite + Unpin>(
-        &mut self,
-        stream: &mut S,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.dirty {
-            ready!(Pin::new(stream).poll_flush(cx))?;
+            ready!(Pin::new(&mut self.writer).poll_flush(cx))?;
             self.dirty = false;
         }
         Poll::Ready(Ok(()))
@@ -121,9 +66,15 @@ impl Echo {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, BufWriter, duplex, split};
+    use tokio::io::{AsyncReadExt, BufReader, BufWriter, DuplexStream, duplex, split};
 
     use super::*;
+
+    /// The echo over a stream that has no buffer to lend.
+    async fn echo(stream: DuplexStream) -> Report {
+        let (reader, writer) = split(stream);
+        run(BufReader::with_capacity(100, reader), writer).await
+    }
 
     fn pattern(len: usize) -> Vec<u8> {
         (0..len).map(|i| (i % 251) as u8).collect()
@@ -134,7 +85,7 @@ mod tests {
     async fn echo_returns_everything_after_a_half_close() {
         let sent = pattern(1_000_000);
         let (client, server) = duplex(777);
-        let server = tokio::spawn(run(server));
+        let server = tokio::spawn(echo(server));
         let (mut reader, mut writer) = split(client);
         let bytes = sent.clone();
         let writing = tokio::spawn(async move {
@@ -153,7 +104,7 @@ mod tests {
     #[tokio::test]
     async fn echo_stops_reading_while_the_peer_does_not_read() {
         let (mut client, server) = duplex(1000);
-        let _server = tokio::spawn(run(server));
+        let _server = tokio::spawn(echo(server));
         let mut taken = 0;
         loop {
             for _ in 0..10 {
@@ -168,7 +119,7 @@ mod tests {
                 count => taken += count,
             }
         }
-        // Both directions of the pipe and one read that found no room.
+        // Both directions of the pipe and the one buffer that is read from.
         assert!(taken <= 3000, "{taken} bytes taken");
     }
 
@@ -176,7 +127,8 @@ mod tests {
     #[tokio::test]
     async fn echo_flushes_before_it_waits() {
         let (mut client, server) = duplex(1000);
-        let _server = tokio::spawn(run(BufWriter::new(server)));
+        let (reader, writer) = split(server);
+        let _server = tokio::spawn(run(BufReader::new(reader), BufWriter::new(writer)));
         client.write_all(b"line\n").await.unwrap();
         let mut back = [0; 5];
         client.read_exact(&mut back).await.unwrap();

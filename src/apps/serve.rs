@@ -90,10 +90,15 @@ impl Stop {
 ///
 /// ```no_run
 /// use tidegate::apps::{echo, serve};
+/// use tokio::io::BufReader;
+/// use tokio::net::TcpStream;
 /// # async fn run() -> std::io::Result<()> {
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:7007").await?;
 /// let stop = async { drop(tokio::signal::ctrl_c().await) };
-/// let echo = |stream, _, _| echo::run(stream);
+/// let echo = |stream: TcpStream, _, _| {
+///     let (reader, writer) = stream.into_split();
+///     echo::run(BufReader::new(reader), writer)
+/// };
 /// let summary = serve::accept("echo", listener, serve::Bounds::default(), stop, echo).await;
 /// println!("{summary}");
 /// # Ok(())

@@ -10,7 +10,7 @@ use anyhow::Context;
 use tidegate::apps::serve::Bounds;
 use tidegate::apps::{Stop, chargen, discard, echo, http, serve, udp_echo};
 use tidegate::driver::wire::{Wire, WireCounters};
-use tidegate::net::{Net, TcpListener, UdpSocket};
+use tidegate::net::{Net, TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -109,7 +109,11 @@ impl Servers {
         let mut tasks = JoinSet::new();
         let listener = listen(net, ECHO).await?;
         let stopping = wait(stopped.clone());
-        tasks.spawn(log("echo", serve::accept("echo", listener, bounds, stopping, |s, _, _| echo::run(s))));
+        let echo = |stream: TcpStream, _, _| {
+            let (reader, writer) = stream.into_split();
+            echo::run(reader, writer)
+        };
+        tasks.spawn(log("echo", serve::accept("echo", listener, bounds, stopping, echo)));
         let listener = listen(net, DISCARD).await?;
         let stopping = wait(stopped.clone());
         tasks.spawn(log(

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
+use std::time::Duration;
 
 use anyhow::Context;
 use tidegate::device::Device;
@@ -9,8 +10,8 @@ use tidegate::device::link::LinkConfig;
 use tidegate::device::netconfig::HostSide;
 use tidegate::device::pipe::pipe;
 use tidegate::device::tun::Tun;
-use tidegate::driver::Driver;
 use tidegate::driver::wire::{Wire, WireConfig};
+use tidegate::driver::{Driver, DriverConfig};
 use tidegate::net::Net;
 use tidegate::stack::StackConfig;
 use tidegate::tcp::config::TcpConfig;
@@ -56,6 +57,9 @@ pub(crate) struct Args {
     /// Memory that a connection's send buffer and receive buffer may take each, in bytes [default: 4 MiB and 6 MiB]
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(4096..=1 << 30))]
     buffers: Option<u32>,
+    /// How long to look for packets before sleeping, while that finds some: it spares the time of a wake-up; 0 sleeps at once
+    #[arg(long, value_name = "TIME", default_value = "50us", value_parser = super::duration)]
+    busy_poll: Duration,
     /// Impair the packets in both directions, as "delay 25ms rate 100mbit loss 1%": the options of `tidegate link`
     #[arg(long, value_name = "LINK", value_parser = link::check_text)]
     link: Option<String>,
@@ -120,9 +124,10 @@ impl Args {
         let name = tun.name().to_owned();
         let addrs: Vec<(IpAddr, u8)> = vec![(addr.into(), host.len), (addr6.into(), host6.len)];
         let config = StackConfig { addrs, tcp };
+        let driver = DriverConfig { busy_poll: self.busy_poll };
         let (net, driver, wire) = match wire {
             None => {
-                let (net, driver) = Net::start(config, tun).context("cannot start the stack")?;
+                let (net, driver) = Net::start_with(config, tun, driver).context("cannot start the stack")?;
                 (net, driver, None)
             }
             Some(wire) => {
@@ -130,7 +135,8 @@ impl Args {
                 let (end, stack_end) =
                     pipe(capabilities, capabilities, PIPE).context("cannot make a pipe")?;
                 let wire = Wire::start(tun, end, wire).context("cannot start the link")?;
-                let (net, driver) = Net::start(config, stack_end).context("cannot start the stack")?;
+                let (net, driver) =
+                    Net::start_with(config, stack_end, driver).context("cannot start the stack")?;
                 (net, driver, Some(wire))
             }
         };

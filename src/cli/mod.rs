@@ -115,8 +115,9 @@ fn duration(text: &str) -> Result<Duration, String> {
     let unit = match &text[number.len()..] {
         "" | "s" => 1.0,
         "ms" => 0.001,
+        "us" => 0.000_001,
         "m" => 60.0,
-        unit => return Err(format!("no such unit: {unit}; use ms, s or m")),
+        unit => return Err(format!("no such unit: {unit}; use us, ms, s or m")),
     };
     let seconds = number.parse::<f64>().map_err(|error| error.to_string())? * unit;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
@@ -135,7 +136,7 @@ mod tests {
     #[test]
     fn durations_have_units() {
         for (text, millis) in
-            [("2", 2000), ("2s", 2000), ("0.5", 500), ("300ms", 300), ("1m", 60_000), ("0", 0)]
+            [("2", 2000), ("2s", 2000), ("0.5", 500), ("300ms", 300), ("2000us", 2), ("1m", 60_000), ("0", 0)]
         {
             assert_eq!(duration(text), Ok(Duration::from_millis(millis)), "{text}");
         }

@@ -91,6 +91,11 @@ impl Shared {
         Poll::Pending
     }
 
+    /// For the runner: true if a socket call happened since it last entered.
+    pub fn is_kicked(&self) -> bool {
+        self.lock().kicked
+    }
+
     /// For the runner: fails every socket from now on, with `reason` in the error.
     pub fn end(&self, reason: impl Into<String>) {
         let mut woken = Woken::default();

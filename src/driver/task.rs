@@ -20,6 +20,7 @@ use tokio::task::yield_now;
 
 use super::descriptor::{Descriptor, Timer};
 use super::shared::Shared;
+use super::spin::Spin;
 use super::wakers::Woken;
 use crate::base::time::Instant;
 use crate::device::Device;
@@ -27,12 +28,15 @@ use crate::wire::packet::{Frame, Packet};
 
 /// Packets read, or frames gathered, in one lock hold.
 const BURST: usize = 64;
+/// Looks at the device between two turns of the other tasks, while the driver looks for work instead of sleeping.
+const LOOKS: u32 = 8;
 
 /// The state of the driver's task.
 pub(super) struct Task<D: Device> {
     shared: Arc<Shared>,
     device: AsyncFd<Descriptor<D>>,
     timer: Timer,
+    spin: Spin,
     /// Asked to stop, with the grace period.
     stop: oneshot::Receiver<Duration>,
     stopping: Option<Stopping>,
@@ -53,11 +57,17 @@ struct Stopping {
 }
 
 impl<D: Device> Task<D> {
-    pub(super) fn new(shared: Arc<Shared>, device: D, stop: oneshot::Receiver<Duration>) -> io::Result<Self> {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        device: D,
+        spin: Spin,
+        stop: oneshot::Receiver<Duration>,
+    ) -> io::Result<Self> {
         Ok(Task {
             shared,
             device: Descriptor::register(device, Interest::READABLE | Interest::WRITABLE)?,
             timer: Timer::new()?,
+            spin,
             stop,
             stopping: None,
             deadline: None,
@@ -79,10 +89,10 @@ impl<D: Device> Task<D> {
     async fn serve(&mut self) -> io::Result<()> {
         let mut more = false;
         loop {
-            if !more {
+            if !more && !self.look().await? {
                 poll_fn(|cx| self.poll_wait(cx)).await?;
-                self.shared.count_wake_up();
             }
+            self.shared.count_wake_up();
             self.read()?;
             // Applications answer now, so that their data and the acknowledgements leave in the same frames.
             if self.woken.wake() > 0 || more {
@@ -93,6 +103,37 @@ impl<D: Device> Task<D> {
                 return self.finish();
             }
         }
+    }
+
+    /// Looks for work for a while, so as to need no wake-up; true if there is some. The other tasks of this thread and the other threads
+    /// of this core get their turns meanwhile: they may be what the work comes from.
+    async fn look(&mut self) -> io::Result<bool> {
+        let most = self.spin.begin();
+        // What is left over waits for the device, which no looking tells.
+        if most.is_zero() || !self.frames.is_empty() {
+            return Ok(false);
+        }
+        let until = self.shared.now() + most;
+        loop {
+            for _ in 0..LOOKS {
+                self.device.get_mut().0.recv(&mut self.packets, BURST)?;
+                if !self.packets.is_empty() || self.shared.is_kicked() || self.is_due() {
+                    self.spin.hit();
+                    return Ok(true);
+                }
+                std::thread::yield_now();
+            }
+            if self.shared.now() >= until {
+                self.spin.miss();
+                return Ok(false);
+            }
+            yield_now().await;
+        }
+    }
+
+    /// A timer of the stack has to fire.
+    fn is_due(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline <= self.shared.now())
     }
 
     /// Waits for packets, room, a deadline, a socket call or the stop, whichever comes first.
@@ -130,19 +171,22 @@ impl<D: Device> Task<D> {
 
     /// Hands a burst of packets to the stack and lets its timers fire, in one lock hold.
     fn read(&mut self) -> io::Result<()> {
-        let (device, packets) = (&mut self.device, &mut self.packets);
-        unless_blocked(device.try_io_mut(Interest::READABLE, |device| {
-            // Fewer than asked for means that nothing more waits, which readiness must learn.
-            if device.0.recv(packets, BURST)? < BURST {
-                Err(io::ErrorKind::WouldBlock.into())
-            } else {
-                Ok(())
-            }
-        }))?;
-        let due = self.deadline.is_some_and(|deadline| deadline <= self.shared.now());
-        if packets.is_empty() && !due {
+        if self.packets.is_empty() {
+            let (device, packets) = (&mut self.device, &mut self.packets);
+            unless_blocked(device.try_io_mut(Interest::READABLE, |device| {
+                // Fewer than asked for means that nothing more waits, which readiness must learn.
+                if device.0.recv(packets, BURST)? < BURST {
+                    Err(io::ErrorKind::WouldBlock.into())
+                } else {
+                    Ok(())
+                }
+            }))?;
+        }
+        let due = self.is_due();
+        if self.packets.is_empty() && !due {
             return Ok(());
         }
+        let packets = &mut self.packets;
         self.shared.enter(&mut self.woken, |stack, now| {
             for packet in packets.drain(..) {
                 stack.receive(packet, now);

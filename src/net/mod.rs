@@ -28,8 +28,8 @@ use std::sync::Arc;
 use tokio::net::{ToSocketAddrs, lookup_host};
 
 use crate::device::Device;
-use crate::driver::Driver;
 use crate::driver::shared::{Shared, Snapshot};
+use crate::driver::{Driver, DriverConfig};
 use crate::stack::{Stack, StackConfig};
 
 /// A running stack, as sockets are opened on it. Cheap to clone.
@@ -46,12 +46,29 @@ impl Net {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn start<D: Device + Send + 'static>(config: StackConfig, device: D) -> io::Result<(Net, Driver)> {
+    pub fn start<D>(config: StackConfig, device: D) -> io::Result<(Net, Driver)>
+    where
+        D: Device + Send + 'static,
+    {
+        Net::start_with(config, device, DriverConfig::default())
+    }
+
+    /// [`Net::start`] with a driver that is not the default one.
+    ///
+    /// # Errors
+    /// As [`Net::start`].
+    ///
+    /// # Panics
+    /// As [`Net::start`].
+    pub fn start_with<D>(config: StackConfig, device: D, driver: DriverConfig) -> io::Result<(Net, Driver)>
+    where
+        D: Device + Send + 'static,
+    {
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).map_err(io::Error::other)?;
         let invalid = |error| io::Error::new(io::ErrorKind::InvalidInput, error);
         let stack = Stack::new(config, device.capabilities(), seed).map_err(invalid)?;
-        let driver = Driver::spawn(stack, device)?;
+        let driver = Driver::spawn(stack, device, driver)?;
         Ok((Net::new(driver.shared().clone()), driver))
     }
 

@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use tokio::io::{Interest, ReadBuf, Ready};
 
 use super::head::Head;
+use crate::base::buffer::Slice;
 use crate::base::socket::{Readiness, SocketError};
 use crate::base::time::Instant;
 use crate::driver::shared::Shared;
@@ -100,6 +101,10 @@ impl Connection {
             return Poll::Ready(Ok(0));
         }
         self.poll(cx, Direction::Write, |tcp, id, now| tcp.send_with(id, bufs, flags, now))
+    }
+
+    pub(super) fn poll_write_slice(&self, cx: &mut Context<'_>, slice: &Slice) -> Poll<io::Result<()>> {
+        self.poll(cx, Direction::Write, |tcp, id, now| tcp.send_slice(id, slice, now))
     }
 
     /// Ready when the close that the `linger` option asks for is over.

@@ -49,6 +49,12 @@ impl Head {
         }
     }
 
+    /// Takes out all that is not read yet.
+    pub(super) fn take_all(&mut self) -> Slice {
+        let Head { range, taken } = std::mem::take(self);
+        range.map(|range| range.slice(taken.into_inner()..range.len())).unwrap_or_default()
+    }
+
     fn rest(&self, taken: usize) -> &[u8] {
         self.range.as_deref().and_then(|range| range.get(taken..)).unwrap_or_default()
     }
@@ -71,6 +77,16 @@ mod tests {
         let mut rest = [0; 9];
         assert_eq!((head.take(&mut rest), &rest[..3]), (3, &b"789"[..]));
         assert_eq!(head.take(&mut rest), 0);
+    }
+
+    #[test]
+    fn what_is_left_of_a_head_can_be_taken_out() {
+        let mut head = Head::default();
+        assert!(head.take_all().is_empty());
+        head.fill(Buffer::copy_of(b"0123").into());
+        head.consume(1);
+        assert_eq!(&head.take_all()[..], b"123");
+        assert!(head.bytes().is_empty());
     }
 
     #[test]

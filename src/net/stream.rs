@@ -14,6 +14,7 @@ use super::connection::Connection;
 use super::head::Head;
 use super::split::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, WriteHalf};
 use super::{Net, no_address, resolve};
+use crate::base::buffer::Slice;
 use crate::tcp::options::SocketOptions;
 
 /// A TCP connection between this stack and a peer.
@@ -179,6 +180,41 @@ impl TcpStream {
     /// Writes several buffers without waiting; errors as [`TcpStream::try_write`].
     pub fn try_write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
         self.connection.try_write(bufs)
+    }
+
+    /// Waits for received bytes and takes them out of the stream without a copy; an empty slice at the end of the stream.
+    ///
+    /// A slice keeps the buffer alive that its bytes were received in, of up to 64 KiB.
+    ///
+    /// ```
+    /// # use tidegate::net::TcpStream;
+    /// /// Forwards one direction of a connection; no byte of it is copied in this process.
+    /// async fn forward(from: &mut TcpStream, to: &mut TcpStream) -> std::io::Result<()> {
+    ///     loop {
+    ///         let slice = from.read_slice().await?;
+    ///         if slice.is_empty() {
+    ///             return Ok(());
+    ///         }
+    ///         to.write_slice(&slice).await?;
+    ///     }
+    /// }
+    /// ```
+    pub async fn read_slice(&mut self) -> io::Result<Slice> {
+        poll_fn(|cx| self.connection.poll_fill(&mut self.head, cx)).await?;
+        Ok(self.head.take_all())
+    }
+
+    /// Queues a slice for sending without a copy, whole, once the send buffer has room. The slice counts as all of its buffer there.
+    ///
+    /// # Errors
+    /// What ended the connection.
+    pub async fn write_slice(&mut self, slice: &Slice) -> io::Result<()> {
+        poll_fn(|cx| self.poll_write_slice(cx, slice)).await
+    }
+
+    /// Like [`TcpStream::write_slice`], as a poll function.
+    pub fn poll_write_slice(&mut self, cx: &mut Context<'_>, slice: &Slice) -> Poll<io::Result<()>> {
+        self.connection.poll_write_slice(cx, slice)
     }
 
     /// Splits the stream into borrowed halves.

@@ -14,6 +14,11 @@ use super::tcb::{Env, Tcb};
 const IDLE: Duration = Duration::from_secs(1);
 /// An echoed timestamp that is older than this tells of a clock that is wrong, and not of a path.
 const LONGEST_ROUND_TRIP: u32 = 60_000;
+/// A path with a shorter round trip does not leave the machine; a smoothed one that is longer than this tells otherwise.
+const LOCAL: (Duration, Duration) = (Duration::from_micros(250), Duration::from_millis(5));
+/// What a connection's send queue holds on such a path. It is tens of round trips at any speed; more of it only falls out of the
+/// processor's caches on its way.
+const LOCAL_QUEUE: usize = 1 << 20;
 /// Segments that a peer sends in its first round trip (RFC 6928): reading that much is no reason to grow.
 const FIRST_FLIGHT: u32 = 10;
 
@@ -81,12 +86,19 @@ impl Tcb {
         config.receive_buffer_smallest.max(four.min(config.receive_buffer_initial))
     }
 
-    /// Bytes that the send queue may hold: two congestion windows, so that one waits while the other is under way.
+    /// Bytes that the send queue may hold: two congestion windows, so that one waits while the other is under way, and no more
+    /// than [`LOCAL_QUEUE`] within the machine.
     pub fn send_limit(&self, config: &TcpConfig, memory: Budget) -> usize {
         let initial = config.send_buffer_initial.min(config.send_buffer);
         let wanted = if memory.pressure { 0 } else { self.congestion.window() as usize * 2 };
+        let wanted = if self.is_local() { wanted.min(LOCAL_QUEUE) } else { wanted };
         let limit = self.options.send_buffer.unwrap_or(wanted.clamp(initial, config.send_buffer));
         limit.min(config.send_buffer_smallest.max(self.send_queue.len().saturating_add(memory.room)))
+    }
+
+    fn is_local(&self) -> bool {
+        let within = |rtt: Option<Duration>, most| rtt.is_some_and(|rtt| rtt < most);
+        within(self.rtt.min_rtt(), LOCAL.0) && within(self.rtt.srtt(), LOCAL.1)
     }
 
     /// Data came; nothing was done with it yet.

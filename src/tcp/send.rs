@@ -1,12 +1,16 @@
-//! The send queue: bytes from SND.UNA on, acknowledged or not yet sent. Applications append copies; frames borrow counted
-//! slices, chosen by offset when they are built. Sequence numbers are not known here.
+//! The send queue: bytes from SND.UNA on, acknowledged or not yet sent. Applications append copies, or lend slices that are
+//! not copied; frames borrow counted slices, chosen by offset when they are built. Sequence numbers are not known here.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 
 use smallvec::SmallVec;
 
-use crate::base::buffer::{Buffer, SMALL, Slice};
+use crate::base::buffer::{Buffer, LARGE, SMALL, Slice};
+
+/// Lent slices may keep this many times more memory alive than a full queue has bytes.
+const LENT_SHARE: usize = 4;
 
 /// Bytes queued behind SND.UNA, in the chunks they were copied into.
 #[derive(Debug, Default)]
@@ -27,14 +31,54 @@ struct Queued {
 
 #[derive(Debug)]
 struct Chunk {
-    /// Stream position of the buffer's first byte.
+    /// Stream position of the first byte.
     start: u64,
-    buffer: Buffer,
+    bytes: Bytes,
+}
+
+/// Where a chunk's bytes are.
+#[derive(Debug)]
+enum Bytes {
+    /// Copied, and more may be appended.
+    Copied(Buffer),
+    Lent(Slice),
 }
 
 impl Chunk {
     fn end(&self) -> u64 {
-        self.start + self.buffer.written().len() as u64
+        let len = match &self.bytes {
+            Bytes::Copied(buffer) => buffer.written().len(),
+            Bytes::Lent(slice) => slice.len(),
+        };
+        self.start + len as u64
+    }
+
+    fn memory(&self) -> usize {
+        match &self.bytes {
+            Bytes::Copied(buffer) => buffer.capacity(),
+            Bytes::Lent(slice) => slice.capacity(),
+        }
+    }
+
+    fn slice(&self, range: Range<usize>) -> Slice {
+        match &self.bytes {
+            Bytes::Copied(buffer) => buffer.slice(range),
+            Bytes::Lent(slice) => slice.slice(range),
+        }
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> usize {
+        match &mut self.bytes {
+            Bytes::Copied(buffer) => buffer.append(bytes),
+            Bytes::Lent(_) => 0,
+        }
+    }
+
+    fn is_writable(&mut self) -> bool {
+        match &mut self.bytes {
+            Bytes::Copied(buffer) => buffer.is_writable(),
+            Bytes::Lent(_) => false,
+        }
     }
 }
 
@@ -72,19 +116,34 @@ impl SendQueue {
         (self.end - before) as usize
     }
 
-    /// A buffer that can take at least one byte; a new one is sized by what is still to come.
-    fn tail(&mut self, ahead: usize) -> &mut Buffer {
+    /// Appends `slice` whole, without a copy, unless the queue is full; false if it is. Short slices of large buffers fill it too.
+    pub fn append_slice(&mut self, slice: &Slice, limit: usize) -> bool {
+        if slice.is_empty() || self.len() >= limit || self.memory() / LENT_SHARE >= limit.max(LARGE) {
+            return slice.is_empty();
+        }
+        self.push(Bytes::Lent(slice.clone()));
+        self.end += slice.len() as u64;
+        true
+    }
+
+    fn push(&mut self, bytes: Bytes) {
+        let queued = self.queued.get_or_insert_default();
+        let chunk = Chunk { start: self.end, bytes };
+        queued.memory += chunk.memory();
+        queued.chunks.push_back(chunk);
+    }
+
+    /// A chunk that can take at least one byte; a new one is sized by what is still to come.
+    fn tail(&mut self, ahead: usize) -> &mut Chunk {
         // A short message, or the little that scarce memory allows, does not take a large buffer.
         let busy = self.len() + ahead > 2 * SMALL;
-        let queued = self.queued.get_or_insert_default();
-        let writable = queued.chunks.back_mut().is_some_and(|chunk| chunk.buffer.is_writable());
-        if !writable {
-            let buffer = if busy { Buffer::large() } else { Buffer::small() };
-            queued.memory += buffer.capacity();
-            queued.chunks.push_back(Chunk { start: self.end, buffer });
+        let last = self.queued.as_mut().and_then(|queued| queued.chunks.back_mut());
+        if !last.is_some_and(Chunk::is_writable) {
+            self.push(Bytes::Copied(if busy { Buffer::large() } else { Buffer::small() }));
         }
+        let queued = self.queued.get_or_insert_default();
         let last = queued.chunks.len() - 1;
-        &mut queued.chunks[last].buffer
+        &mut queued.chunks[last]
     }
 
     /// The bytes at `offset` from the start, `len` of them (less where the queue ends), as slices in order.
@@ -99,7 +158,7 @@ impl SendQueue {
                 break;
             }
             let end = chunk.end().min(to);
-            slices.push(chunk.buffer.slice((from - chunk.start) as usize..(end - chunk.start) as usize));
+            slices.push(chunk.slice((from - chunk.start) as usize..(end - chunk.start) as usize));
             from = end;
         }
         slices
@@ -110,7 +169,7 @@ impl SendQueue {
         self.start = (self.start + len as u64).min(self.end);
         let Some(queued) = &mut self.queued else { return };
         while let Some(chunk) = queued.chunks.pop_front_if(|chunk| chunk.end() <= self.start) {
-            queued.memory -= chunk.buffer.capacity();
+            queued.memory -= chunk.memory();
         }
         self.queued.take_if(|queued| queued.chunks.is_empty());
     }
@@ -151,16 +210,51 @@ mod tests {
         assert_eq!((queue.len(), queue.memory(), queue.queued.is_none()), (0, 0, true));
     }
 
+    #[test]
+    fn a_lent_slice_is_queued_whole_and_not_copied() {
+        let mut queue = SendQueue::default();
+        let lent: Slice = Buffer::copy_of(b"0123456789").into();
+        append(&mut queue, b"ab", 5);
+        assert!(queue.append_slice(&lent, 5), "there is room for a part of it");
+        assert!(!queue.append_slice(&lent, 5), "there is none");
+        assert_eq!((append(&mut queue, b"xy", 99), queue.len()), (2, 14));
+        let slices = queue.slices(1, 12);
+        assert_eq!(slices[1].as_ptr(), lent.as_ptr());
+        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        assert_eq!(bytes, b"b0123456789x");
+        assert_eq!(queue.memory(), 3 * SMALL);
+        queue.acknowledge(12);
+        assert_eq!(queue.memory(), SMALL);
+    }
+
+    #[test]
+    fn short_slices_of_large_buffers_fill_the_queue() {
+        let mut queue = SendQueue::default();
+        let mut large = Buffer::large();
+        large.append(b"x");
+        let slice: Slice = large.into();
+        let taken = (0..100).take_while(|_| queue.append_slice(&slice, LARGE)).count();
+        assert_eq!(taken, LENT_SHARE);
+    }
+
     proptest! {
         /// Against a plain byte vector; slices that are alive meanwhile must keep their bytes.
         #[test]
-        fn the_queue_agrees_with_a_byte_vector(ops in prop::collection::vec((0usize..9000, 0usize..6000, 0usize..6000), 1..30)) {
+        fn the_queue_agrees_with_a_byte_vector(ops in prop::collection::vec((0usize..9000, any::<bool>(), 0usize..6000, 0usize..6000), 1..30)) {
             let (mut queue, mut model, mut lent) = (SendQueue::default(), VecDeque::new(), Vec::new());
             let mut next = 0u8;
-            for (write, offset, ack) in ops {
+            for (write, lend, offset, ack) in ops {
                 let bytes: Vec<u8> = (0..write).map(|_| { next = next.wrapping_add(1); next }).collect();
-                let taken = append(&mut queue, &bytes, 20_000);
-                prop_assert_eq!(taken, write.min(20_000 - model.len()));
+                let taken = if lend {
+                    let memory = queue.memory();
+                    let taken = queue.append_slice(&Buffer::copy_of(&bytes).into(), 20_000);
+                    prop_assert!(taken || model.len() >= 20_000 || memory / LENT_SHARE >= LARGE);
+                    if taken { write } else { 0 }
+                } else {
+                    let taken = append(&mut queue, &bytes, 20_000);
+                    prop_assert_eq!(taken, write.min(20_000usize.saturating_sub(model.len())));
+                    taken
+                };
                 model.extend(&bytes[..taken]);
                 let slices = queue.slices(offset, 3000);
                 let expected: Vec<u8> = model.iter().skip(offset).take(3000).copied().collect();
@@ -169,7 +263,7 @@ mod tests {
                 model.drain(..ack.min(model.len()));
                 prop_assert_eq!(queue.len(), model.len());
                 let held = queue.queued.iter().flat_map(|queued| &queued.chunks);
-                prop_assert_eq!(queue.memory(), held.map(|chunk| chunk.buffer.capacity()).sum::<usize>());
+                prop_assert_eq!(queue.memory(), held.map(Chunk::memory).sum::<usize>());
             }
             for (slices, expected) in lent {
                 let got: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();

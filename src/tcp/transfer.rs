@@ -8,6 +8,7 @@ use crate::base::socket::{Readiness, SocketError};
 use crate::base::time::Instant;
 
 use super::options::Socket;
+use super::send::SendQueue;
 use super::state::State;
 use super::tcb::{Env, Tcb};
 use super::{Tcp, TcpId, env};
@@ -36,6 +37,25 @@ impl Tcp {
         flags: SendFlags,
         now: Instant,
     ) -> Result<usize, SocketError> {
+        let empty = bytes.iter().all(|slice| slice.is_empty());
+        self.queue_with(id, flags, empty, now, |queue, limit| queue.append(bytes, limit))
+    }
+
+    /// Queues a slice without copying it: whole, or not at all when the send buffer is full.
+    pub fn send_slice(&mut self, id: TcpId, slice: &Slice, now: Instant) -> Result<(), SocketError> {
+        let append =
+            |queue: &mut SendQueue, limit| if queue.append_slice(slice, limit) { slice.len() } else { 0 };
+        self.queue_with(id, SendFlags::default(), slice.is_empty(), now, append).map(drop)
+    }
+
+    fn queue_with(
+        &mut self,
+        id: TcpId,
+        flags: SendFlags,
+        empty: bool,
+        now: Instant,
+        append: impl FnOnce(&mut SendQueue, usize) -> usize,
+    ) -> Result<usize, SocketError> {
         let memory = self.memory.budget(self.config.memory_limit);
         let tcb = self.connections.get_mut(id.0).ok_or(SocketError::NoSocket)?;
         let limit = tcb.send_limit(&self.config, memory);
@@ -50,8 +70,8 @@ impl Tcp {
             state if !state.sends_data() => return Err(SocketError::BrokenPipe),
             _ => {}
         }
-        let taken = tcb.send_queue.append(bytes, limit);
-        if taken == 0 && bytes.iter().any(|slice| !slice.is_empty()) {
+        let taken = append(&mut tcb.send_queue, limit);
+        if taken == 0 && !empty {
             tcb.wants_room = true;
             return Err(SocketError::WouldBlock);
         }

@@ -1,0 +1,32 @@
+//! A TUN device as tidegate's own programs open it: virtio-net header, segmentation offload, host's address, queue length.
+
+use std::net::IpAddr;
+
+use anyhow::Context;
+use tidegate::device::netconfig::HostSide;
+use tidegate::device::tun::Tun;
+use tidegate::driver::Driver;
+use tidegate::net::Net;
+use tidegate::stack::StackConfig;
+use tidegate::tcp::config::TcpConfig;
+
+use crate::{CLIENT, PREFIX, STACK};
+
+/// Creates the device, with the client's address on the host's side of it.
+///
+/// # Errors
+/// What the kernel says; root and `/dev/net/tun` are needed.
+pub fn open() -> anyhow::Result<Tun> {
+    let mut tun = Tun::open("bench%d", true)?;
+    tun.configure(&HostSide { addrs: vec![(IpAddr::V4(CLIENT), PREFIX)], mtu: Some(1_500) })?;
+    Ok(tun)
+}
+
+/// A tidegate stack behind such a device, on the current tokio runtime. It ends with the driver.
+///
+/// # Errors
+/// As [`open`].
+pub fn stack() -> anyhow::Result<(Net, Driver)> {
+    let config = StackConfig { addrs: vec![(IpAddr::V4(STACK), PREFIX)], tcp: TcpConfig::default() };
+    Net::start(config, open()?).context("cannot start the stack")
+}

@@ -4,6 +4,7 @@
 import argparse
 import json
 import os
+import resource
 import select
 import subprocess
 import sys
@@ -32,6 +33,8 @@ LOADS = {
     "idle": ["idle"],
     "idle-http": ["idle", "--http"],
 }
+# smoltcp looks at every socket for each packet; its program has those of one port alone.
+SMOLTCP_PORTS = {"send1": "19", "send8": "19", "recv1": "9", "recv8": "9", "echo": "7", "http": "80", "connect": "80"}
 # Memory repeats: one run of each is enough.
 ONCE = ("idle", "idle-http")
 # Which work says something about a stack, where not all of it does: echo-spin is for those that can spin, the axum program runs on two
@@ -52,8 +55,10 @@ def server(stack, work, programs, spin_option):
     if stack == "limit":
         # Its best variant for each kind of work.
         return program("limit", *(["--spin", "20"] if work == "echo-spin" else []))
-    if stack != "tidegate":
-        return program(f"{stack}-services")
+    if stack == "ipstack":
+        return program("ipstack-services")
+    if stack == "smoltcp":
+        return program("smoltcp-services", SMOLTCP_PORTS[work])
     if work in ("http", "connect"):
         return program("tidegate-http")
     if work == "axum":
@@ -105,6 +110,9 @@ def load(namespace, arguments, pid, work, stack):
     own = [os.path.join(arguments.programs, "load"), "--pid", str(pid), "--seconds", str(arguments.seconds)]
     if kind[0] == "idle":
         many = arguments.connections // 10 if stack == "ipstack" else arguments.connections
+        if stack == "veth":
+            # Its server needs a file for each.
+            many = min(many, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 100)
         kind = [*kind, "--connections", str(many), "--sources", "8"]
     return json.loads(run([*inside, *own, *kind]))
 

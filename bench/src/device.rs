@@ -1,8 +1,9 @@
 //! A TUN device as tidegate's own programs open it: virtio-net header, segmentation offload, host's address, queue length.
 
 use std::net::IpAddr;
+use std::process::Command;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use tidegate::device::netconfig::HostSide;
 use tidegate::device::tun::Tun;
 use tidegate::driver::Driver;
@@ -20,6 +21,22 @@ pub fn open() -> anyhow::Result<Tun> {
     let mut tun = Tun::open("bench%d", true)?;
     tun.configure(&HostSide { addrs: vec![(IpAddr::V4(CLIENT), PREFIX)], mtu: Some(1_500) })?;
     Ok(tun)
+}
+
+/// The same for a device that another crate has created, as `ip` does it.
+///
+/// # Errors
+/// What `ip` says.
+pub fn configure(name: &str) -> anyhow::Result<()> {
+    let address = format!("{CLIENT}/{PREFIX}");
+    for arguments in [
+        &["addr", "add", &address, "dev", name][..],
+        &["link", "set", name, "up", "mtu", "1500", "txqueuelen", "2000"][..],
+    ] {
+        let status = Command::new("ip").args(arguments).status().context("cannot run ip")?;
+        ensure!(status.success(), "ip {} failed: run this as root", arguments.join(" "));
+    }
+    Ok(())
 }
 
 /// A tidegate stack behind such a device, on the current tokio runtime. It ends with the driver.

@@ -29,7 +29,7 @@ pub const CHARGEN: u16 = 19;
 pub const HTTP: u16 = 80;
 
 /// What the servers of this package send on the chargen port.
-pub const PATTERN: [u8; 256 * 1024] = [b'.'; 256 * 1024];
+pub static PATTERN: [u8; 256 * 1024] = [b'.'; 256 * 1024];
 
 /// Lets a kernel's socket use CUBIC, whatever the machine's default: BBR paces, which takes two thirds on such paths. A kernel without
 /// it keeps its own.

@@ -9,7 +9,7 @@ mod echo;
 mod idle;
 mod process;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
@@ -56,6 +56,19 @@ enum Work {
         #[arg(long, default_value_t = 64)]
         connections: usize,
     },
+    /// What `idle` starts several of
+    #[command(hide = true)]
+    Hold {
+        /// How many
+        #[arg(long)]
+        connections: usize,
+        /// The address that they come from
+        #[arg(long)]
+        source: Ipv4Addr,
+        /// As for `idle`
+        #[arg(long)]
+        http: bool,
+    },
     /// Connections that are held open: what one costs the server's process
     Idle {
         /// How many
@@ -98,9 +111,11 @@ fn main() {
         Work::Send { streams } => bulk::send(plan, streams),
         Work::Echo => echo::run(plan),
         Work::Connects { connections } => connects::run(plan, connections),
+        Work::Hold { connections, source, http } => idle::hold(plan, connections, source, http),
         Work::Idle { connections, sources, http } => idle::run(plan, connections, sources, http),
     };
     match result {
+        Ok(line) if line.is_empty() => {}
         Ok(line) => println!("{line}"),
         Err(error) => {
             eprintln!("load: {error:#}");

@@ -23,6 +23,11 @@ impl HashKey {
         value.hash(&mut hasher);
         hasher.finish()
     }
+
+    /// SipHash-1-3 of `bytes`, for tables.
+    pub fn table_hash(&self, bytes: &[u8]) -> u64 {
+        SipHasher13::new_with_keys(self.0, self.1).hash(bytes)
+    }
 }
 
 /// Hash tables keyed this way cannot be flooded with chosen keys (hostile case T11).

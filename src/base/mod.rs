@@ -3,6 +3,7 @@
 pub mod buffer;
 pub mod counters;
 pub mod hash;
+pub mod paged;
 pub mod ranges;
 pub mod rng;
 pub mod socket;

@@ -1,11 +1,12 @@
 //! A table of numbered things whose handles go stale when a place is used again.
 
+use super::paged::Paged;
 use super::socket::Handle;
 
 /// Places with generations. Removing and inserting cost O(1), and nothing ever moves.
 #[derive(Debug)]
 pub struct Table<T> {
-    slots: Vec<Slot<T>>,
+    slots: Paged<Slot<T>>,
     free: Vec<u32>,
 }
 
@@ -17,7 +18,7 @@ struct Slot<T> {
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
-        Table { slots: Vec::new(), free: Vec::new() }
+        Table { slots: Paged::new(), free: Vec::new() }
     }
 }
 
@@ -92,7 +93,9 @@ impl<T> Table<T> {
 
     /// The values with their places, in the order of places.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        (0..).zip(&self.slots).filter_map(|(index, slot)| slot.value.as_ref().map(|value| (index, value)))
+        (0..)
+            .zip(self.slots.iter())
+            .filter_map(|(index, slot)| slot.value.as_ref().map(|value| (index, value)))
     }
 
     /// How many values there are.

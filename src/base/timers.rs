@@ -3,23 +3,26 @@
 //! Setting, moving and clearing a deadline cost O(log n) of those that are armed; idle owners cost nothing. Owners re-arm
 //! lazily: a deadline that only moves away is left where it is, and the early call finds nothing due and sets it anew.
 
+use super::paged::Paged;
 use super::time::Instant;
 
 const ARITY: usize = 4;
 const UNARMED: u32 = u32::MAX;
+/// Up to so many deadlines no memory is given back.
+const SPARE: usize = 1024;
 
 /// The deadlines of owners numbered from zero.
 #[derive(Debug, Default)]
 pub struct TimerQueue {
     heap: Vec<(Instant, u32)>,
     /// Where an owner stands in `heap`.
-    position: Vec<u32>,
+    position: Paged<u32>,
 }
 
 impl TimerQueue {
     /// No deadline.
     pub const fn new() -> Self {
-        TimerQueue { heap: Vec::new(), position: Vec::new() }
+        TimerQueue { heap: Vec::new(), position: Paged::new() }
     }
 
     /// Sets or moves the deadline of `owner`; `None` clears it.
@@ -29,9 +32,7 @@ impl TimerQueue {
             (None, UNARMED) => {}
             (None, at) => self.remove(at as usize),
             (Some(deadline), UNARMED) => {
-                if self.position.len() <= index {
-                    self.position.resize(index + 1, UNARMED);
-                }
+                self.position.grow(index + 1, || UNARMED);
                 self.heap.push((deadline, owner));
                 self.position[index] = (self.heap.len() - 1) as u32;
                 self.sift_up(self.heap.len() - 1);
@@ -78,6 +79,10 @@ impl TimerQueue {
     fn remove(&mut self, at: usize) {
         let (_, owner) = self.heap.swap_remove(at);
         self.position[owner as usize] = UNARMED;
+        // What a burst of openings took is given back; where it halves at a quarter, each removal pays for little of that.
+        if self.heap.len() >= SPARE && self.heap.len() < self.heap.capacity() / 4 {
+            self.heap.shrink_to(self.heap.capacity() / 2);
+        }
         if at < self.heap.len() {
             self.position[self.heap[at].1 as usize] = at as u32;
             let at = self.sift_up(at);

@@ -72,7 +72,7 @@ impl HalfOpen {
         tcb.counts.retransmitted = self.retries.into();
         tcb.counts.sent = 1 + u32::from(self.retries);
         tcb.syn_repeated = self.repeated;
-        tcb.syn_sent_at = self.sent_at;
+        tcb.heard_at = self.sent_at;
         tcb.ack.limit = self.limit;
         tcb.snd.nxt = self.iss + 1;
         let syn = TcpHeader {

@@ -17,14 +17,14 @@ impl Tcp {
     /// Hears of an ICMP error about one of its segments (MUST-54).
     pub fn icmp_error(&mut self, error: IcmpError, ip: &mut Ip, counters: &mut Counters, now: Instant) {
         let tuple = FourTuple { local: error.local, remote: error.remote };
-        let taken = match self.owners.get(&tuple) {
-            Some(&Owner::Connection(index)) => {
+        let taken = match self.owner(&tuple) {
+            Some(Owner::Connection(index)) => {
                 let Some(tcb) = self.connections.at_mut(index) else { return };
                 let taken = tcb.on_icmp_error(&error, ip, &mut env!(self, counters, now));
                 self.settle(index, now);
                 taken
             }
-            Some(&Owner::HalfOpen(index)) => self.on_half_open_error(index, &error),
+            Some(Owner::HalfOpen(index)) => self.on_half_open_error(index, &error),
             // A connection in TIME-WAIT has nothing under way.
             Some(Owner::TimeWait(_)) | None => false,
         };

@@ -79,7 +79,7 @@ impl Tcp {
     pub fn connections(&self) -> impl Iterator<Item = ConnectionInfo> + '_ {
         // A block in TIME-WAIT has left a record, which speaks for it.
         let gone = |tcb: &Tcb| tcb.state == State::TimeWait || (tcb.orphan && tcb.state == State::Closed);
-        let blocks = self.connections.iter().map(|(_, tcb)| &**tcb).filter(move |tcb| !gone(tcb));
+        let blocks = self.connections.iter().map(|(_, tcb)| tcb).filter(move |tcb| !gone(tcb));
         let half_open = self.half_open.iter().map(|(_, entry)| (entry.tuple, State::SynReceived));
         let time_wait = self.time_wait.iter().map(|record| (record.tuple, State::TimeWait));
         blocks.map(ConnectionInfo::of).chain(

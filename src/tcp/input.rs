@@ -434,7 +434,7 @@ impl Tcb {
         self.rtt.backoff = 0;
         self.retries = 0;
         self.troubled_since = NEVER;
-        self.heard_at = env.now;
+        let at = Some(std::mem::replace(&mut self.heard_at, env.now));
         self.syn_due = false;
         self.deadlines.clear(Timer::Retransmit);
         self.snd.una = self.snd.iss + 1;
@@ -445,7 +445,6 @@ impl Tcb {
         self.snd.max_wnd = self.snd.wnd;
         self.snd.wl1 = segment.seq();
         self.snd.wl2 = segment.ack();
-        let at = Some(self.syn_sent_at);
         let delivered = Delivered {
             sent_at: at.filter(|_| sent_once),
             retransmitted_at: at.filter(|_| !sent_once),

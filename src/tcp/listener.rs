@@ -143,7 +143,7 @@ impl Tcp {
         // RFC 9293 §3.10.7.4 (MAY-2): larger than any number of the old connection, which may have outrun the clock.
         let iss = previous.filter(|&end| !clock.after(end)).map_or(clock, |end| end + REOPEN_STEP);
         let entry = self.half_open.insert(HalfOpen::new(syn.tuple, &syn.header, index, iss, now)).index;
-        self.owners.insert(syn.tuple, Owner::HalfOpen(entry));
+        self.owners.insert(&syn.tuple, Owner::HalfOpen(entry));
         self.send_syn_ack(entry, counters, now);
     }
 
@@ -233,8 +233,8 @@ impl Tcp {
     /// The handshake is complete: the connection waits for accept.
     pub(super) fn promote(&mut self, tcb: Tcb, listener: u32, counters: &mut Counters, now: Instant) {
         let tuple = tcb.tuple;
-        let index = self.connections.insert(Box::new(tcb)).index;
-        self.owners.insert(tuple, Owner::Connection(index));
+        let index = self.connections.insert(tcb).index;
+        self.owners.insert(&tuple, Owner::Connection(index));
         counters.tcp_passive_opens += 1;
         if let (Some(handle), Some(entry)) =
             (self.listeners.handle(listener), self.listeners.at_mut(listener))
@@ -252,7 +252,7 @@ impl Tcp {
     pub(super) fn remove_half_open(&mut self, index: u32) {
         let Some(entry) = self.half_open.remove(index) else { return };
         self.half_open_timers.set(index, None);
-        self.owners.remove(&entry.tuple);
+        self.owners.remove(&entry.tuple, Owner::HalfOpen(index));
         if let Some(listener) = self.listeners.at_mut(entry.listener) {
             listener.half_open -= 1;
         }

@@ -29,8 +29,6 @@ pub struct Memory {
     /// Times that pressure began, and connections that lost what waited behind gaps, since they were counted last.
     entered: u64,
     pruned: u64,
-    /// What each connection was charged, by its place.
-    charged: Vec<u32>,
     /// The place of the connection that is looked at next under pressure.
     next: u32,
 }
@@ -41,13 +39,9 @@ impl Memory {
         Budget { room: limit.saturating_sub(self.used), pressure: self.pressure }
     }
 
-    /// The connection at `place` holds `bytes` now.
-    pub fn charge(&mut self, place: u32, bytes: usize, limit: usize) {
-        let place = place as usize;
-        if place >= self.charged.len() {
-            self.charged.resize(place + 1, 0);
-        }
-        let before = std::mem::replace(&mut self.charged[place], bytes as u32);
+    /// A connection that was `charged` before holds `bytes` now.
+    pub fn charge(&mut self, charged: &mut u32, bytes: usize, limit: usize) {
+        let before = std::mem::replace(charged, bytes as u32);
         self.used = self.used + bytes - before as usize;
         let from = if self.pressure { limit / 2 } else { limit / 4 * 3 };
         let pressure = self.used > 0 && self.used >= from;
@@ -72,8 +66,9 @@ impl Tcp {
     /// Charges what an event changed in a connection's memory.
     pub(super) fn charge(&mut self, index: u32) {
         let limit = self.config.memory_limit;
-        let Some(tcb) = self.connections.at(index) else { return };
-        self.memory.charge(index, tcb.memory(), limit);
+        let Some(tcb) = self.connections.at_mut(index) else { return };
+        let held = tcb.memory();
+        self.memory.charge(&mut tcb.charged, held, limit);
         if self.memory.pressure {
             self.relieve(limit);
         }
@@ -81,8 +76,9 @@ impl Tcp {
 
     /// Forgets a connection, and what it was charged.
     pub(super) fn forget(&mut self, index: u32) {
-        self.connections.remove(index);
-        self.memory.charge(index, 0, self.config.memory_limit);
+        if let Some(mut tcb) = self.connections.remove(index) {
+            self.memory.charge(&mut tcb.charged, 0, self.config.memory_limit);
+        }
         self.timers.set(index, None);
     }
 
@@ -98,7 +94,8 @@ impl Tcp {
         }
         memory.pruned += u64::from(tcb.reassembly.as_mut().is_some_and(|queue| !queue.enforce(most)));
         tcb.reassembly.take_if(|queue| queue.is_empty());
-        memory.charge(memory.next, tcb.memory(), limit);
+        let held = tcb.memory();
+        memory.charge(&mut tcb.charged, held, limit);
     }
 }
 
@@ -138,11 +135,11 @@ mod tests {
     /// Policy 30: pressure begins at three quarters, ends below half, and is counted when it begins.
     #[test]
     fn pressure_begins_at_three_quarters_and_ends_at_half() {
-        let (mut memory, mut counters) = (Memory::default(), Counters::default());
+        let (mut memory, mut counters, mut charged) = (Memory::default(), Counters::default(), 0);
         for (now, pressure) in
             [(74, false), (75, true), (50, true), (49, false), (74, false), (130, true), (0, false)]
         {
-            memory.charge(3, now, 100);
+            memory.charge(&mut charged, now, 100);
             let room = 100usize.saturating_sub(now);
             assert_eq!(memory.budget(100), Budget { room, pressure }, "with {now} of 100");
         }

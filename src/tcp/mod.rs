@@ -25,6 +25,7 @@ mod memory;
 mod mtu;
 pub mod options;
 mod output;
+mod owners;
 mod probe;
 mod prr;
 mod rack;
@@ -77,6 +78,7 @@ use isn::Secrets;
 use listener::Listener;
 use memory::Memory;
 use options::SocketOptions;
+use owners::{Owner, Owners};
 use segment::{FourTuple, Segment};
 use smallvec::SmallVec;
 pub use standing::Standing;
@@ -110,14 +112,6 @@ pub enum TcpEvent {
     Acceptable(ListenerId),
 }
 
-/// Who a segment is for.
-#[derive(Clone, Copy, Debug)]
-enum Owner {
-    Connection(u32),
-    HalfOpen(u32),
-    TimeWait(u32),
-}
-
 /// All of TCP of one stack: connections, listeners, half-open entries, TIME-WAIT records and their timers.
 #[derive(Debug)]
 pub struct Tcp {
@@ -127,8 +121,8 @@ pub struct Tcp {
     capabilities: Capabilities,
     secrets: Secrets,
     cookies: CookieJar,
-    owners: HashMap<FourTuple, Owner>,
-    connections: Table<Box<Tcb>>,
+    owners: Owners,
+    connections: Table<Tcb>,
     timers: TimerQueue,
     listeners: Table<Listener>,
     listening: HashMap<Endpoint, u32>,
@@ -168,7 +162,7 @@ impl Tcp {
             defaults: Arc::new(SocketOptions::new(&config)),
             secrets: Secrets::new(rng),
             cookies: CookieJar::new(&config, rng),
-            owners: HashMap::with_hasher(HashKey::new(rng)),
+            owners: Owners::new(rng),
             listening: HashMap::with_hasher(HashKey::new(rng)),
             connections: Table::default(),
             timers: TimerQueue::new(),
@@ -208,12 +202,21 @@ impl Tcp {
             Ok(segment) => segment,
             Err(reason) => return counters.drop(reason),
         };
-        match self.owners.get(&segment.tuple).copied() {
+        match self.owner(&segment.tuple) {
             Some(Owner::Connection(index)) => self.for_connection(index, segment, counters, now),
             Some(Owner::HalfOpen(index)) => self.for_half_open(index, segment, counters, now),
             Some(Owner::TimeWait(index)) => self.for_time_wait(index, segment, counters, now),
             None => self.for_listener(segment, counters, now),
         }
+    }
+
+    /// Who a segment between these two ends is for, listeners apart.
+    fn owner(&self, tuple: &FourTuple) -> Option<Owner> {
+        self.owners.find(tuple, |owner| match owner {
+            Owner::Connection(index) => self.connections.at(index).is_some_and(|tcb| tcb.tuple == *tuple),
+            Owner::HalfOpen(index) => self.half_open.at(index).is_some_and(|entry| entry.tuple == *tuple),
+            Owner::TimeWait(index) => self.time_wait.tuple(index) == Some(tuple),
+        })
     }
 
     fn for_connection(&mut self, index: u32, mut segment: Segment, counters: &mut Counters, now: Instant) {
@@ -244,12 +247,12 @@ impl Tcp {
             Answer::Limited => counters.tcp_corrections_limited += 1,
             Answer::Forget => {
                 counters.tcp_rst_in += 1;
-                self.owners.remove(&segment.tuple);
+                self.owners.remove(&segment.tuple, Owner::TimeWait(index));
                 self.time_wait.remove(index);
             }
             Answer::Ack(header, options) => self.reply(&segment.tuple, &header, &options, counters),
             Answer::Reopen(end) => {
-                self.owners.remove(&segment.tuple);
+                self.owners.remove(&segment.tuple, Owner::TimeWait(index));
                 self.time_wait.remove(index);
                 if let Some(listener) = listener {
                     self.start_half_open(listener, &segment, Some(end), counters, now);
@@ -322,20 +325,23 @@ impl Tcp {
     fn settle(&mut self, index: u32, now: Instant) {
         self.charge(index);
         let Some(tcb) = self.connections.at_mut(index) else { return };
-        let owned = matches!(self.owners.get(&tcb.tuple), Some(&Owner::Connection(owner)) if owner == index);
-        if tcb.state == State::TimeWait && owned {
-            tcb.deadlines = timers::ConnectionDeadlines::new();
-            tcb.flight.rest();
-            let (record, evicted) = self.time_wait.insert(tcb, now);
-            self.owners.insert(tcb.tuple, Owner::TimeWait(record));
-            evicted.map(|tuple| self.owners.remove(&tuple));
-        }
-        if tcb.state == State::Closed && owned {
-            self.owners.remove(&tcb.tuple);
-        }
-        if tcb.counted && matches!(tcb.state, State::Closed | State::TimeWait) {
-            tcb.counted = false;
-            self.orphans -= 1;
+        if matches!(tcb.state, State::Closed | State::TimeWait) {
+            let this = Owner::Connection(index);
+            if self.owners.has(&tcb.tuple, this) {
+                self.owners.remove(&tcb.tuple, this);
+                if tcb.state == State::TimeWait {
+                    tcb.deadlines = timers::ConnectionDeadlines::new();
+                    tcb.flight.rest();
+                    let (record, evicted) = self.time_wait.insert(tcb, now);
+                    if let Some((place, tuple)) = evicted {
+                        self.owners.remove(&tuple, Owner::TimeWait(place));
+                    }
+                    self.owners.insert(&tcb.tuple, Owner::TimeWait(record));
+                }
+            }
+            if std::mem::take(&mut tcb.counted) {
+                self.orphans -= 1;
+            }
         }
         let over = tcb.state == State::Closed || (tcb.state == State::TimeWait && !tcb.ack.is_due());
         // While it stands in the queue its place stays taken, or a newcomer in that place would stand there twice.
@@ -380,8 +386,8 @@ impl Tcp {
         while let Some(index) = self.half_open_timers.pop_due(now) {
             self.on_half_open_timeout(index, counters, now);
         }
-        while let Some(tuple) = self.time_wait.pop_expired(now) {
-            self.owners.remove(&tuple);
+        while let Some((place, tuple)) = self.time_wait.pop_expired(now) {
+            self.owners.remove(&tuple, Owner::TimeWait(place));
         }
     }
 

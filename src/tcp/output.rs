@@ -43,7 +43,7 @@ impl Tcb {
     fn send_syn(&mut self, env: &mut Env) -> Frame {
         self.syn_due = false;
         self.counts.sent += 1;
-        self.syn_sent_at = env.now;
+        self.heard_at = env.now;
         env.counters.tcp_retransmits += u64::from(self.retries > 0);
         self.arm_syn(env);
         let answers = self.state == State::SynReceived;

@@ -17,15 +17,16 @@ const LENT_SHARE: usize = 4;
 pub struct SendQueue {
     /// Absent while the queue is empty: a connection at rest keeps one word of it.
     queued: Option<Box<Queued>>,
-    /// Stream positions (never reset, so that chunks need not be renumbered): first byte queued and the byte behind the last.
+    /// Stream position of the first byte queued (never reset, so that chunks need not be renumbered).
     start: u64,
-    end: u64,
 }
 
 #[derive(Debug, Default)]
 struct Queued {
     chunks: VecDeque<Chunk>,
-    /// Bytes of buffer in them.
+    /// Bytes queued.
+    len: usize,
+    /// Bytes of buffer in the chunks.
     memory: usize,
 }
 
@@ -34,6 +35,15 @@ struct Chunk {
     /// Stream position of the first byte.
     start: u64,
     bytes: Bytes,
+}
+
+impl Queued {
+    /// Appends a chunk to a queue that begins at `start`.
+    fn push(&mut self, start: u64, bytes: Bytes) {
+        let chunk = Chunk { start: start + self.len as u64, bytes };
+        self.memory += chunk.memory();
+        self.chunks.push_back(chunk);
+    }
 }
 
 /// Where a chunk's bytes are.
@@ -85,7 +95,7 @@ impl Chunk {
 impl SendQueue {
     /// Bytes in the queue, sent or not.
     pub fn len(&self) -> usize {
-        (self.end - self.start) as usize
+        self.queued.as_ref().map_or(0, |queued| queued.len)
     }
 
     /// Bytes acknowledged since the queue began.
@@ -101,19 +111,18 @@ impl SendQueue {
     /// Appends as much of `bytes` as keeps the queue within `limit` bytes; returns how much that was.
     pub fn append(&mut self, bytes: &[IoSlice<'_>], limit: usize) -> usize {
         let mut room = limit.saturating_sub(self.len());
-        let before = self.end;
+        let before = self.len();
         let mut ahead = bytes.iter().map(|slice| slice.len()).sum::<usize>().min(room);
         for slice in bytes {
             let mut rest = &slice[..slice.len().min(room)];
             room -= rest.len();
             while !rest.is_empty() {
-                let taken = self.tail(ahead).append(rest);
-                self.end += taken as u64;
+                let taken = self.push(rest, ahead);
                 ahead -= taken;
                 rest = &rest[taken..];
             }
         }
-        (self.end - before) as usize
+        self.len() - before
     }
 
     /// Appends `slice` whole, without a copy, unless the queue is full; false if it is. Short slices of large buffers fill it too.
@@ -121,39 +130,34 @@ impl SendQueue {
         if slice.is_empty() || self.len() >= limit || self.memory() / LENT_SHARE >= limit.max(LARGE) {
             return slice.is_empty();
         }
-        self.push(Bytes::Lent(slice.clone()));
-        self.end += slice.len() as u64;
+        let queued = self.queued.get_or_insert_default();
+        queued.push(self.start, Bytes::Lent(slice.clone()));
+        queued.len += slice.len();
         true
     }
 
-    fn push(&mut self, bytes: Bytes) {
-        let queued = self.queued.get_or_insert_default();
-        let chunk = Chunk { start: self.end, bytes };
-        queued.memory += chunk.memory();
-        queued.chunks.push_back(chunk);
-    }
-
-    /// A chunk that can take at least one byte; a new one is sized by what is still to come.
-    fn tail(&mut self, ahead: usize) -> &mut Chunk {
+    /// Appends to the last buffer what it can take, at least one byte; a new one is sized by what is still to come.
+    fn push(&mut self, bytes: &[u8], ahead: usize) -> usize {
         // A short message, or the little that scarce memory allows, does not take a large buffer.
         let busy = self.len() + ahead > 2 * SMALL;
-        let last = self.queued.as_mut().and_then(|queued| queued.chunks.back_mut());
-        if !last.is_some_and(Chunk::is_writable) {
-            self.push(Bytes::Copied(if busy { Buffer::large() } else { Buffer::small() }));
-        }
         let queued = self.queued.get_or_insert_default();
+        if !queued.chunks.back_mut().is_some_and(Chunk::is_writable) {
+            queued.push(self.start, Bytes::Copied(if busy { Buffer::large() } else { Buffer::small() }));
+        }
         let last = queued.chunks.len() - 1;
-        &mut queued.chunks[last]
+        let taken = queued.chunks[last].append(bytes);
+        queued.len += taken;
+        taken
     }
 
     /// The bytes at `offset` from the start, `len` of them (less where the queue ends), as slices in order.
     pub fn slices(&self, offset: usize, len: usize) -> SmallVec<[Slice; 4]> {
         let mut slices = SmallVec::new();
-        let Some(chunks) = self.queued.as_ref().map(|queued| &queued.chunks) else { return slices };
+        let Some(queued) = &self.queued else { return slices };
         let mut from = self.start + offset as u64;
-        let to = (from + len as u64).min(self.end);
-        let first = chunks.partition_point(|chunk| chunk.end() <= from);
-        for chunk in chunks.range(first..) {
+        let to = (from + len as u64).min(self.start + queued.len as u64);
+        let first = queued.chunks.partition_point(|chunk| chunk.end() <= from);
+        for chunk in queued.chunks.range(first..) {
             if from >= to {
                 break;
             }
@@ -166,8 +170,10 @@ impl SendQueue {
 
     /// Forgets the first `len` bytes: they are acknowledged.
     pub fn acknowledge(&mut self, len: usize) {
-        self.start = (self.start + len as u64).min(self.end);
         let Some(queued) = &mut self.queued else { return };
+        let len = len.min(queued.len);
+        queued.len -= len;
+        self.start += len as u64;
         while let Some(chunk) = queued.chunks.pop_front_if(|chunk| chunk.end() <= self.start) {
             queued.memory -= chunk.memory();
         }
@@ -176,7 +182,6 @@ impl SendQueue {
 
     /// Drops everything.
     pub fn clear(&mut self) {
-        self.end = self.start;
         self.queued = None;
     }
 }

@@ -114,15 +114,17 @@ impl Tcp {
         if self.connections.len() >= self.config.max_connections {
             return Err(SocketError::NoBuffers);
         }
+        if port == 0 {
+            self.opens = self.opens.wrapping_add(1);
+        }
         let free = |port: u16| {
             let local = Endpoint::new(addr, port);
             let tuple = FourTuple { local, remote };
-            (local != remote && !self.owners.contains_key(&tuple)).then_some(tuple)
+            (local != remote && self.owner(&tuple).is_none()).then_some(tuple)
         };
         let tuple = if port != 0 {
             free(port).ok_or(SocketError::AddrInUse)?
         } else {
-            self.opens = self.opens.wrapping_add(1);
             self.secrets
                 .ports(addr, remote, self.opens)
                 .find_map(free)
@@ -130,8 +132,8 @@ impl Tcp {
         };
         let (iss, ts_offset) = (self.secrets.isn(&tuple, now), self.secrets.timestamp_offset(&tuple));
         let tcb = Tcb::open(tuple, iss, ts_offset, options, &mut env!(self, counters, now));
-        let handle = self.connections.insert(Box::new(tcb));
-        self.owners.insert(tuple, Owner::Connection(handle.index));
+        let handle = self.connections.insert(tcb);
+        self.owners.insert(&tuple, Owner::Connection(handle.index));
         self.settle(handle.index, now);
         Ok(TcpId(handle))
     }
@@ -212,6 +214,6 @@ impl Tcp {
 
     /// A snapshot of the connection.
     pub fn info(&self, id: TcpId) -> Result<ConnectionInfo, SocketError> {
-        self.connections.get(id.0).map(|tcb| ConnectionInfo::of(tcb)).ok_or(SocketError::NoSocket)
+        self.connections.get(id.0).map(ConnectionInfo::of).ok_or(SocketError::NoSocket)
     }
 }

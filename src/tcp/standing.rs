@@ -46,8 +46,8 @@ impl Standing {
 impl Tcp {
     /// The connection between two ends, if there is one with a control block.
     pub fn id_of(&self, local: Endpoint, remote: Endpoint) -> Option<TcpId> {
-        match self.owners.get(&FourTuple { local, remote }) {
-            Some(&Owner::Connection(index)) => self.connections.handle(index).map(TcpId),
+        match self.owner(&FourTuple { local, remote }) {
+            Some(Owner::Connection(index)) => self.connections.handle(index).map(TcpId),
             _ => None,
         }
     }
@@ -55,15 +55,15 @@ impl Tcp {
     /// How a segment from `remote` to `local` would find this stack.
     pub fn standing(&self, local: Endpoint, remote: Endpoint, now: Instant) -> Standing {
         let tuple = FourTuple { local, remote };
-        let found = match self.owners.get(&tuple) {
-            Some(&Owner::Connection(index)) => self.connections.at(index).map(|tcb| Standing::of(tcb)),
-            Some(&Owner::HalfOpen(index)) => self.half_open.at(index).map(|entry| {
+        let found = match self.owner(&tuple) {
+            Some(Owner::Connection(index)) => self.connections.at(index).map(Standing::of),
+            Some(Owner::HalfOpen(index)) => self.half_open.at(index).map(|entry| {
                 let mut unused = Counters::default();
                 let offset = self.secrets.timestamp_offset(&tuple);
                 let options = self.listener_options(entry.listener);
                 Standing::of(&entry.to_tcb(offset, options, &env!(self, &mut unused, now)))
             }),
-            Some(&Owner::TimeWait(index)) => self.time_wait.standing(index),
+            Some(Owner::TimeWait(index)) => self.time_wait.standing(index),
             None => None,
         };
         found.unwrap_or_else(|| {

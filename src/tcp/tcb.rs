@@ -175,18 +175,18 @@ pub struct Tcb {
     pub probe_backoff: u8,
     /// When the first retransmission or window probe went out since the peer answered last; `NEVER` without trouble.
     pub troubled_since: Instant,
-    /// When the last segment that counts came.
+    /// When the last segment that counts came; until one does, when our SYN (or SYN-ACK) was sent, for the first round trip.
     pub heard_at: Instant,
     /// It is counted among the stack's orphans.
     pub counted: bool,
-    /// When the SYN (or SYN-ACK) was sent, for the first round trip.
-    pub syn_sent_at: Instant,
     /// The pending error (SO_ERROR).
     pub error: Option<SocketError>,
     /// The last soft error ICMP reported (MUST-47), told if the connection is given up.
     pub soft_error: Option<SocketError>,
     /// What the socket's owner is to be told.
     pub events: Readiness,
+    /// What the stack's memory budget was charged for it.
+    pub charged: u32,
     /// It stands in the queue of connections with something to send.
     pub queued: bool,
     /// It stands in the queue of connections with events.
@@ -273,10 +273,10 @@ impl Tcb {
             troubled_since: NEVER,
             heard_at: env.now,
             counted: false,
-            syn_sent_at: env.now,
             error: None,
             soft_error: None,
             events: Readiness::NONE,
+            charged: 0,
             queued: false,
             noticed: false,
             snd: SendSequence { iss, una: iss, nxt: iss, small: iss, up: iss, ..SendSequence::default() },

@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use crate::base::paged::Paged;
 use crate::base::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Flags, Options, TcpHeader, Timestamps};
@@ -130,7 +131,7 @@ impl Record {
 /// The records of a stack, in places that do not move; the oldest expires first.
 #[derive(Debug)]
 pub struct TimeWait {
-    records: Vec<Option<Record>>,
+    records: Paged<Option<Record>>,
     free: Vec<u32>,
     /// Places in the order of expiry, each with the expiry it was queued for; a removed record leaves a stale entry behind,
     /// which is skipped.
@@ -146,7 +147,7 @@ impl TimeWait {
     /// No record; how long each will live, how many there may be, and whether a RST ends one are settings.
     pub fn new(config: &TcpConfig) -> Self {
         TimeWait {
-            records: Vec::new(),
+            records: Paged::new(),
             free: Vec::new(),
             order: VecDeque::new(),
             len: 0,
@@ -157,8 +158,8 @@ impl TimeWait {
         }
     }
 
-    /// Remembers a connection; returns its place, and the tuple of a record that was evicted for it.
-    pub fn insert(&mut self, tcb: &Tcb, now: Instant) -> (u32, Option<FourTuple>) {
+    /// Remembers a connection; returns its place, and the record that was evicted for it.
+    pub fn insert(&mut self, tcb: &Tcb, now: Instant) -> (u32, Option<(u32, FourTuple)>) {
         let evicted = if self.len >= self.max { self.evict_oldest() } else { None };
         let record = Record::new(tcb, now + self.length);
         let index = self.free.pop().unwrap_or_else(|| {
@@ -203,8 +204,8 @@ impl TimeWait {
         }
     }
 
-    /// Takes a record whose time is over.
-    pub fn pop_expired(&mut self, now: Instant) -> Option<FourTuple> {
+    /// Takes a record whose time is over: its place, which is free again, and its tuple.
+    pub fn pop_expired(&mut self, now: Instant) -> Option<(u32, FourTuple)> {
         while let Some(&(queued, index)) = self.order.front() {
             if queued > now {
                 return None;
@@ -215,7 +216,7 @@ impl TimeWait {
                 continue;
             };
             if record.expires <= now {
-                return self.remove(index);
+                return self.remove(index).map(|tuple| (index, tuple));
             }
             record.queued = record.expires;
             self.order.push_back((record.expires, index));
@@ -232,6 +233,11 @@ impl TimeWait {
     #[cfg(test)]
     pub fn queued(&self) -> usize {
         self.order.len()
+    }
+
+    /// Both ends of the record at `index`.
+    pub fn tuple(&self, index: u32) -> Option<&FourTuple> {
+        self.records.get(index as usize)?.as_ref().map(|record| &record.tuple)
     }
 
     /// Where the record at `index` stands.
@@ -258,11 +264,11 @@ impl TimeWait {
         self.records.iter().flatten()
     }
 
-    fn evict_oldest(&mut self) -> Option<FourTuple> {
+    fn evict_oldest(&mut self) -> Option<(u32, FourTuple)> {
         while let Some((queued, index)) = self.order.pop_front() {
             if self.records[index as usize].as_ref().is_some_and(|record| record.queued == queued) {
                 self.evicted += 1;
-                return self.remove(index);
+                return self.remove(index).map(|tuple| (index, tuple));
             }
         }
         None

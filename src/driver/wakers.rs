@@ -5,8 +5,7 @@
 
 use std::task::Waker;
 
-use smallvec::SmallVec;
-
+use crate::base::paged::Paged;
 use crate::base::socket::Readiness;
 use crate::icmp::PingId;
 use crate::stack::Event;
@@ -44,7 +43,50 @@ pub enum Direction {
     Write,
 }
 
-type Set = SmallVec<[Waker; 1]>;
+/// The tasks that wait for one direction of a socket: two words, since a hundred thousand connections each have two of these.
+#[derive(Debug)]
+enum Set {
+    One(Waker),
+    /// None, or several.
+    Other(Option<Box<Vec<Waker>>>),
+}
+
+impl Default for Set {
+    fn default() -> Self {
+        Set::Other(None)
+    }
+}
+
+impl Set {
+    /// Adds a task, unless it waits already. Returns the oldest where they are too many.
+    fn add(&mut self, waker: &Waker) -> Option<Waker> {
+        match self {
+            Set::One(known) if known.will_wake(waker) => {}
+            Set::One(_) => {
+                let Set::One(known) = std::mem::take(self) else { return None };
+                *self = Set::Other(Some(Box::new(vec![known, waker.clone()])));
+            }
+            Set::Other(None) => *self = Set::One(waker.clone()),
+            Set::Other(Some(all)) => {
+                if all.iter().any(|known| known.will_wake(waker)) {
+                    return None;
+                }
+                let oldest = (all.len() >= MAX_WAITING).then(|| all.remove(0));
+                all.push(waker.clone());
+                return oldest;
+            }
+        }
+        None
+    }
+
+    fn drain_into(&mut self, woken: &mut Vec<Waker>) {
+        match std::mem::take(self) {
+            Set::One(waker) => woken.push(waker),
+            Set::Other(None) => {}
+            Set::Other(Some(all)) => woken.extend(*all),
+        }
+    }
+}
 
 /// The waiting tasks of one socket.
 #[derive(Debug, Default)]
@@ -56,7 +98,7 @@ pub(super) struct Waiting {
 /// The tables, one per kind of socket. They are as long as the stack's own, so the stack's limits bound them.
 #[derive(Debug, Default)]
 pub(super) struct Wakers {
-    tables: [Vec<Waiting>; 4],
+    tables: [Paged<Waiting>; 4],
 }
 
 impl Wakers {
@@ -64,19 +106,11 @@ impl Wakers {
     pub(super) fn register(&mut self, socket: Socket, direction: Direction, waker: &Waker) -> Option<Waker> {
         let (table, index) = place(socket);
         let table = &mut self.tables[table];
-        if table.len() <= index {
-            table.resize_with(index + 1, Waiting::default);
+        table.grow(index + 1, Waiting::default);
+        match direction {
+            Direction::Read => table[index].read.add(waker),
+            Direction::Write => table[index].write.add(waker),
         }
-        let set = match direction {
-            Direction::Read => &mut table[index].read,
-            Direction::Write => &mut table[index].write,
-        };
-        if set.iter().any(|known| known.will_wake(waker)) {
-            return None;
-        }
-        let oldest = (set.len() >= MAX_WAITING).then(|| set.remove(0));
-        set.push(waker.clone());
-        oldest
     }
 
     /// Takes the tasks that an event concerns.
@@ -90,10 +124,10 @@ impl Wakers {
         let (table, index) = place(socket);
         let Some(waiting) = self.tables[table].get_mut(index) else { return };
         if bits.any(READ) {
-            woken.0.extend(waiting.read.drain(..));
+            waiting.read.drain_into(&mut woken.0);
         }
         if bits.any(WRITE) {
-            woken.0.extend(waiting.write.drain(..));
+            waiting.write.drain_into(&mut woken.0);
         }
     }
 
@@ -105,8 +139,9 @@ impl Wakers {
 
     /// Takes every task there is.
     pub(super) fn take_all(&mut self, woken: &mut Woken) {
-        for waiting in self.tables.iter_mut().flatten() {
-            woken.0.extend(waiting.read.drain(..).chain(waiting.write.drain(..)));
+        for waiting in self.tables.iter_mut().flat_map(Paged::iter_mut) {
+            waiting.read.drain_into(&mut woken.0);
+            waiting.write.drain_into(&mut woken.0);
         }
     }
 }
@@ -180,6 +215,11 @@ mod tests {
         assert_eq!((read.0.load(Ordering::Relaxed), write.0.load(Ordering::Relaxed)), (1, 0));
         assert_eq!(fire(&mut wakers, Event::Tcp(tcp(3), Readiness::ERR)), 1);
         assert_eq!(write.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn what_is_kept_of_a_socket_takes_32_bytes() {
+        assert_eq!(size_of::<Waiting>(), 32);
     }
 
     #[test]

@@ -76,9 +76,14 @@ impl OwnedReadHalf {
     /// # Errors
     /// Gives both back if they are not from the same stream.
     pub fn reunite(self, mut other: OwnedWriteHalf) -> Result<TcpStream, ReuniteError> {
-        match other.connection.take_if(|connection| Arc::ptr_eq(connection, &self.connection)) {
-            Some(connection) => Ok(TcpStream::from_parts(connection, self.head)),
-            None => Err(ReuniteError(self, other)),
+        if other.connection.take_if(|connection| Arc::ptr_eq(connection, &self.connection)).is_none() {
+            return Err(ReuniteError(self, other));
+        }
+        // The other half's hold on it was the only other one.
+        let OwnedReadHalf { connection, head } = self;
+        match Arc::try_unwrap(connection) {
+            Ok(connection) => Ok(TcpStream::from_parts(connection, head)),
+            Err(connection) => Err(ReuniteError(OwnedReadHalf { connection, head }, other)),
         }
     }
 

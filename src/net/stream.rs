@@ -37,7 +37,7 @@ use crate::tcp::options::SocketOptions;
 /// ```
 #[derive(Debug)]
 pub struct TcpStream {
-    connection: Arc<Connection>,
+    connection: Connection,
     head: Head,
 }
 
@@ -78,10 +78,10 @@ impl TcpStream {
     }
 
     pub(super) fn new(connection: Connection) -> Self {
-        TcpStream { connection: Arc::new(connection), head: Head::default() }
+        TcpStream { connection, head: Head::default() }
     }
 
-    pub(super) fn from_parts(connection: Arc<Connection>, head: Head) -> Self {
+    pub(super) fn from_parts(connection: Connection, head: Head) -> Self {
         TcpStream { connection, head }
     }
 
@@ -224,7 +224,8 @@ impl TcpStream {
 
     /// Splits the stream into halves that can go to different tasks. Dropping the write half shuts down that side.
     pub fn into_split(self) -> (OwnedReadHalf, OwnedWriteHalf) {
-        (OwnedReadHalf::new(self.connection.clone(), self.head), OwnedWriteHalf::new(self.connection))
+        let connection = Arc::new(self.connection);
+        (OwnedReadHalf::new(connection.clone(), self.head), OwnedWriteHalf::new(connection))
     }
 }
 

@@ -8,12 +8,12 @@ use std::io;
 use std::sync::LazyLock;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWriteExt};
 
 use super::scratch::{self, BURST};
+use super::slices::SliceStream;
 use super::{Report, Stop};
 use crate::base::buffer::{Buffer, LARGE, Slice};
-use crate::net::TcpStream;
 
 const LINE: usize = 72;
 /// The printable characters of ASCII, space included.
@@ -33,20 +33,8 @@ static TEXT: LazyLock<Slice> = LazyLock::new(|| {
     text.into()
 });
 
-/// A stream that takes slices without copying them.
-pub trait WriteSlice {
-    /// Takes `slice` whole once there is room.
-    fn poll_write_slice(&mut self, cx: &mut Context<'_>, slice: &Slice) -> Poll<io::Result<()>>;
-}
-
-impl WriteSlice for TcpStream {
-    fn poll_write_slice(&mut self, cx: &mut Context<'_>, slice: &Slice) -> Poll<io::Result<()>> {
-        TcpStream::poll_write_slice(self, cx, slice)
-    }
-}
-
 /// Sends the pattern on `stream` until the peer goes away or `stop` is raised.
-pub async fn run<S: AsyncRead + AsyncWrite + WriteSlice + Unpin>(mut stream: S, mut stop: Stop) -> Report {
+pub async fn run<S: SliceStream>(mut stream: S, mut stop: Stop) -> Report {
     let mut chargen = Chargen::default();
     tokio::select! {
         _ = poll_fn(|cx| chargen.poll(&mut stream, cx)) => {}
@@ -63,11 +51,7 @@ struct Chargen {
 }
 
 impl Chargen {
-    fn poll<S: AsyncRead + WriteSlice + Unpin>(
-        &mut self,
-        stream: &mut S,
-        cx: &mut Context<'_>,
-    ) -> Poll<io::Result<()>> {
+    fn poll<S: SliceStream>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         for _ in 0..BURST {
             self.poll_input(stream, cx)?;
             ready!(stream.poll_write_slice(cx, &TEXT))?;
@@ -92,56 +76,14 @@ impl Chargen {
 
 #[cfg(test)]
 mod tests {
-    use std::pin::Pin;
-
-    use tokio::io::{AsyncReadExt, DuplexStream, ReadBuf, duplex};
+    use tokio::io::{AsyncReadExt, DuplexStream, duplex};
 
     use super::*;
+    use crate::apps::slices::Copying;
 
-    /// A pipe that takes slices bit by bit.
-    struct Pipe {
-        stream: DuplexStream,
-        /// How much of the current slice is written.
-        written: usize,
-    }
-
-    fn pipe() -> (DuplexStream, Pipe) {
-        let (client, stream) = duplex(5000);
-        (client, Pipe { stream, written: 0 })
-    }
-
-    impl WriteSlice for Pipe {
-        fn poll_write_slice(&mut self, cx: &mut Context<'_>, slice: &Slice) -> Poll<io::Result<()>> {
-            while self.written < slice.len() {
-                self.written += ready!(Pin::new(&mut self.stream).poll_write(cx, &slice[self.written..]))?;
-            }
-            self.written = 0;
-            Poll::Ready(Ok(()))
-        }
-    }
-
-    impl AsyncRead for Pipe {
-        fn poll_read(
-            mut self: Pin<&mut Self>,
-            cx: &mut Context<'_>,
-            buf: &mut ReadBuf<'_>,
-        ) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.stream).poll_read(cx, buf)
-        }
-    }
-
-    impl AsyncWrite for Pipe {
-        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-            Pin::new(&mut self.stream).poll_write(cx, buf)
-        }
-
-        fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.stream).poll_flush(cx)
-        }
-
-        fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-            Pin::new(&mut self.stream).poll_shutdown(cx)
-        }
+    fn pipe() -> (DuplexStream, Copying<DuplexStream>) {
+        let (client, server) = duplex(5000);
+        (client, Copying::new(server))
     }
 
     /// RFC 864: 72 printable characters a line, each line begins one character further, 95 lines are one turn.

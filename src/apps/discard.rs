@@ -5,18 +5,38 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncBufRead, AsyncWrite};
 
 use super::Report;
 use super::scratch::BURST;
 
 /// Reads `stream` to its end, then closes our side.
-pub async fn run<S: AsyncBufRead + AsyncWrite + Unpin>(mut stream: S) -> Report {
-    let mut received = 0;
-    // A reset counts as the end: what came before it was read.
-    let _ = std::future::poll_fn(|cx| poll_discard(&mut stream, cx, &mut received)).await;
-    let _ = stream.shutdown().await;
-    Report { received, ..Report::default() }
+pub fn run<S: AsyncBufRead + AsyncWrite + Unpin>(stream: S) -> Run<S> {
+    Run { stream, received: 0, closing: false }
+}
+
+/// The future of [`run`], written out by hand for the same reason as echo's.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless they are polled"]
+pub struct Run<S> {
+    stream: S,
+    received: u64,
+    closing: bool,
+}
+
+impl<S: AsyncBufRead + AsyncWrite + Unpin> Future for Run<S> {
+    type Output = Report;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Report> {
+        let Run { stream, received, closing } = self.get_mut();
+        if !*closing {
+            // A reset counts as the end: what came before it was read.
+            ready!(poll_discard(stream, cx, received)).ok();
+            *closing = true;
+        }
+        ready!(Pin::new(stream).poll_shutdown(cx)).ok();
+        Poll::Ready(Report { received: *received, ..Report::default() })
+    }
 }
 
 fn poll_discard<S: AsyncBufRead + Unpin>(
@@ -38,7 +58,7 @@ fn poll_discard<S: AsyncBufRead + Unpin>(
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, BufStream, duplex};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, BufStream, duplex};
 
     use super::*;
 

@@ -10,6 +10,7 @@ pub mod http;
 pub mod listener;
 mod scratch;
 pub mod serve;
+pub mod slices;
 mod sockets;
 pub mod udp_echo;
 

@@ -10,7 +10,7 @@ use anyhow::Context;
 use tidegate::apps::serve::Bounds;
 use tidegate::apps::{Stop, chargen, discard, echo, http, serve, udp_echo};
 use tidegate::driver::wire::{Wire, WireCounters};
-use tidegate::net::{Net, TcpListener, TcpStream, UdpSocket};
+use tidegate::net::{Net, TcpListener, UdpSocket};
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -109,11 +109,7 @@ impl Servers {
         let mut tasks = JoinSet::new();
         let listener = listen(net, ECHO).await?;
         let stopping = wait(stopped.clone());
-        let echo = |stream: TcpStream, _, _| {
-            let (reader, writer) = stream.into_split();
-            echo::run(reader, writer)
-        };
-        tasks.spawn(log("echo", serve::accept("echo", listener, bounds, stopping, echo)));
+        tasks.spawn(log("echo", serve::accept("echo", listener, bounds, stopping, |s, _, _| echo::run(s))));
         let listener = listen(net, DISCARD).await?;
         let stopping = wait(stopped.clone());
         tasks.spawn(log(
@@ -122,8 +118,9 @@ impl Servers {
         ));
         let listener = listen(net, CHARGEN).await?;
         let stopping = wait(stopped.clone());
-        let chargen =
-            serve::accept("chargen", listener, bounds, stopping, |s, _, stop| chargen::run(s, stop));
+        let chargen = serve::accept("chargen", listener, bounds, stopping, |s, _, stop| {
+            Box::pin(chargen::run(s, stop))
+        });
         tasks.spawn(log("chargen", chargen));
         let listener = listen(net, HTTP).await?;
         let router = http::router(http::Config { http_root, ..http::Config::default() });

@@ -200,11 +200,17 @@ impl TcpStream {
     /// }
     /// ```
     pub async fn read_slice(&mut self) -> io::Result<Slice> {
-        poll_fn(|cx| self.connection.poll_fill(&mut self.head, cx)).await?;
-        Ok(self.head.take_all())
+        poll_fn(|cx| self.poll_read_slice(cx)).await
     }
 
-    /// Queues a slice for sending without a copy, whole, once the send buffer has room. The slice counts as all of its buffer there.
+    /// Like [`TcpStream::read_slice`], as a poll function.
+    pub fn poll_read_slice(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Slice>> {
+        std::task::ready!(self.connection.poll_fill(&mut self.head, cx))?;
+        Poll::Ready(Ok(self.head.take_all()))
+    }
+
+    /// Queues a slice for sending without a copy, whole, once the send buffer has room. A short one is copied
+    /// all the same, which is cheaper. The slice counts as all of its buffer there.
     ///
     /// # Errors
     /// What ended the connection.

@@ -9,6 +9,8 @@ use smallvec::SmallVec;
 
 use crate::base::buffer::{Buffer, LARGE, SMALL, Slice};
 
+/// Shorter slices are copied when they are lent: many of them would make long lists of parts.
+const LENT_LEAST: usize = 4_096;
 /// Lent slices may keep this many times more memory alive than a full queue has bytes.
 const LENT_SHARE: usize = 4;
 
@@ -130,6 +132,10 @@ impl SendQueue {
         if slice.is_empty() || self.len() >= limit || self.memory() / LENT_SHARE >= limit.max(LARGE) {
             return slice.is_empty();
         }
+        if slice.len() < LENT_LEAST {
+            let room = self.len() + slice.len();
+            return self.append(&[IoSlice::new(slice)], room) > 0;
+        }
         let queued = self.queued.get_or_insert_default();
         queued.push(self.start, Bytes::Lent(slice.clone()));
         queued.len += slice.len();
@@ -218,25 +224,36 @@ mod tests {
     #[test]
     fn a_lent_slice_is_queued_whole_and_not_copied() {
         let mut queue = SendQueue::default();
-        let lent: Slice = Buffer::copy_of(b"0123456789").into();
+        let bytes: Vec<u8> = (0..5_000).map(|i| i as u8).collect();
+        let lent: Slice = Buffer::copy_of(&bytes).into();
         append(&mut queue, b"ab", 5);
         assert!(queue.append_slice(&lent, 5), "there is room for a part of it");
         assert!(!queue.append_slice(&lent, 5), "there is none");
-        assert_eq!((append(&mut queue, b"xy", 99), queue.len()), (2, 14));
-        let slices = queue.slices(1, 12);
+        assert_eq!((append(&mut queue, b"xy", 9_999), queue.len()), (2, 5_004));
+        let slices = queue.slices(1, 5_002);
         assert_eq!(slices[1].as_ptr(), lent.as_ptr());
-        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
-        assert_eq!(bytes, b"b0123456789x");
-        assert_eq!(queue.memory(), 3 * SMALL);
-        queue.acknowledge(12);
-        assert_eq!(queue.memory(), SMALL);
+        let got: Vec<u8> = slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        assert_eq!(got, [b"b", &bytes[..], b"x"].concat());
+        queue.acknowledge(5_002);
+        assert_eq!(queue.len(), 2);
+    }
+
+    /// Long lists of parts would exceed what one system call takes.
+    #[test]
+    fn a_short_slice_is_copied_behind_the_others() {
+        let mut queue = SendQueue::default();
+        let short: Slice = Buffer::copy_of(&[7; 100]).into();
+        for _ in 0..10 {
+            assert!(queue.append_slice(&short, SMALL));
+        }
+        assert_eq!((queue.slices(0, 1_000).len(), queue.memory()), (1, SMALL));
     }
 
     #[test]
-    fn short_slices_of_large_buffers_fill_the_queue() {
+    fn slices_of_large_buffers_fill_the_queue() {
         let mut queue = SendQueue::default();
         let mut large = Buffer::large();
-        large.append(b"x");
+        large.append(&[7; LENT_LEAST]);
         let slice: Slice = large.into();
         let taken = (0..100).take_while(|_| queue.append_slice(&slice, LARGE)).count();
         assert_eq!(taken, LENT_SHARE);

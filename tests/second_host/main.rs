@@ -162,11 +162,6 @@ fn assert_same(expected: &[u8], received: &[u8]) {
     assert_eq!(wrong, None, "the first wrong byte");
 }
 
-async fn echo(stream: TcpStream) -> Report {
-    let (reader, writer) = stream.into_split();
-    apps::echo::run(reader, writer).await
-}
-
 /// What RFC 864 suggests: 72 of the 95 printable characters a line, each line one character further.
 fn generated(len: usize) -> Vec<u8> {
     let line = |start: usize| (start..start + 72).map(|i| b' ' + (i % 95) as u8).chain(*b"\r\n");
@@ -178,7 +173,7 @@ fn tidegate_echoes_what_smoltcp_sends() {
     meet(true, async |hosts| {
         for to in at(TIDEGATE, 7) {
             let sent = bytes(4 * MIB);
-            let (received, report) = hosts.serve(to, BUFFER, Talk::send(sent.clone()), echo).await;
+            let (received, report) = hosts.serve(to, BUFFER, Talk::send(sent.clone()), apps::echo::run).await;
             assert_same(&sent, &received);
             assert_eq!((report.received, report.sent), (sent.len() as u64, sent.len() as u64));
         }
@@ -247,7 +242,7 @@ fn plain_packets_carry_the_same_bytes() {
             assert_same(&down, &back);
         }
         for to in at(TIDEGATE, 7) {
-            let (received, _) = hosts.serve(to, BUFFER, Talk::send(up.clone()), echo).await;
+            let (received, _) = hosts.serve(to, BUFFER, Talk::send(up.clone()), apps::echo::run).await;
             assert_same(&up, &received);
         }
     });
@@ -264,7 +259,7 @@ fn a_window_of_few_bytes_lets_everything_through() {
             assert_same(&sent, &back);
         }
         for (to, buffer) in at(TIDEGATE, 7).into_iter().zip([500, 2_000]) {
-            let (received, _) = hosts.serve(to, buffer, Talk::send(sent.clone()), echo).await;
+            let (received, _) = hosts.serve(to, buffer, Talk::send(sent.clone()), apps::echo::run).await;
             assert_same(&sent, &received);
         }
     });

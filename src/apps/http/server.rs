@@ -67,7 +67,7 @@ pub async fn serve<L: Listener>(
 ) -> Summary {
     let builder = Arc::new(builder(&limits));
     serve::accept("http", listener, limits.bounds, shutdown, move |stream, peer, stop| {
-        connection(stream, peer, stop, Arc::clone(&builder), router.clone(), limits)
+        Box::pin(connection(stream, peer, stop, Arc::clone(&builder), router.clone(), limits))
     })
     .await
 }

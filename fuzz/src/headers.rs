@@ -88,10 +88,11 @@ fn split(bytes: &[u8]) {
     let (start, second) = (u16::from_be_bytes([a, b]) % 128, u16::from_be_bytes([c, d]));
     pieces(
         packet,
-        match kind % 3 {
+        match kind % 4 {
             0 => Offload::None,
             1 => Offload::Checksum { start, offset: second },
-            _ => Offload::Tcp { mss: second, start },
+            2 => Offload::Tcp { mss: second, start },
+            _ => Offload::Udp { size: second, start },
         },
     );
 }

@@ -125,10 +125,14 @@ counters! {
     icmp_in,
     /// ICMP messages sent.
     icmp_out,
-    /// UDP datagrams delivered to sockets.
+    /// UDP datagrams (super-datagrams count once) delivered to sockets.
     udp_in,
-    /// UDP datagrams sent.
+    /// UDP datagrams (super-datagrams count once) sent.
     udp_out,
+    /// UDP datagrams delivered to sockets, those of super-datagrams each.
+    udp_in_datagrams,
+    /// UDP datagrams sent, those of super-datagrams each.
+    udp_out_datagrams,
     /// TCP segments (super-segments count once) received.
     tcp_in,
     /// TCP segments (super-segments count once) sent.

@@ -150,5 +150,8 @@ mod tests {
         let offload = Offload::Tcp { mss: 100, start: 20 };
         capture.record(Direction::Out, &bytes, offload, Instant::ZERO).unwrap();
         assert_eq!(blocks(&capture.out).len(), 2 + 3);
+        let offload = Offload::Udp { size: 100, start: 20 };
+        capture.record(Direction::Out, &bytes[..28 + 250], offload, Instant::ZERO).unwrap();
+        assert_eq!(blocks(&capture.out).len(), 2 + 3 + 3);
     }
 }

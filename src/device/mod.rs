@@ -14,7 +14,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::AsFd;
 
-use crate::wire::packet::{Frame, Packet};
+use crate::wire::packet::{Frame, Offload, Packet};
 
 pub use error::TunError;
 
@@ -27,17 +27,29 @@ pub struct Capabilities {
     pub checksum: bool,
     /// The device takes TCP super-segments (`Offload::Tcp`) up to 65,535 bytes of IP packet.
     pub tcp_segmentation: bool,
+    /// The device takes UDP super-datagrams (`Offload::Udp`) of that length.
+    pub udp_segmentation: bool,
 }
 
 impl Capabilities {
     /// A device that carries complete wire packets only.
     pub const fn plain(mtu: usize) -> Self {
-        Capabilities { mtu, checksum: false, tcp_segmentation: false }
+        Capabilities { mtu, checksum: false, tcp_segmentation: false, udp_segmentation: false }
     }
 
     /// A device with checksum and segmentation offload.
     pub const fn offload(mtu: usize) -> Self {
-        Capabilities { mtu, checksum: true, tcp_segmentation: true }
+        Capabilities { mtu, checksum: true, tcp_segmentation: true, udp_segmentation: true }
+    }
+
+    /// True if the device takes what is left undone in `offload`.
+    pub fn can_carry(&self, offload: Offload) -> bool {
+        match offload {
+            Offload::None => true,
+            Offload::Checksum { .. } => self.checksum,
+            Offload::Tcp { .. } => self.tcp_segmentation,
+            Offload::Udp { .. } => self.udp_segmentation,
+        }
     }
 }
 
@@ -48,10 +60,14 @@ pub struct DeviceCounters {
     pub reads: u64,
     /// Bytes read.
     pub read_bytes: u64,
+    /// Super-segments and super-datagrams among the packets read.
+    pub read_supers: u64,
     /// Packets written, super-segments counting once.
     pub writes: u64,
     /// Bytes written.
     pub write_bytes: u64,
+    /// Super-segments and super-datagrams among the packets written.
+    pub write_supers: u64,
     /// Packets dropped on reading, because their offload contradicts them.
     pub invalid: u64,
     /// Frames dropped on writing, because the device refused them.
@@ -60,15 +76,33 @@ pub struct DeviceCounters {
 
 impl DeviceCounters {
     /// Every counter by its name, stable for scripts.
-    pub fn named(&self) -> [(&'static str, u64); 6] {
+    pub fn named(&self) -> [(&'static str, u64); 8] {
         [
             ("device_reads", self.reads),
             ("device_read_bytes", self.read_bytes),
+            ("device_read_supers", self.read_supers),
             ("device_writes", self.writes),
             ("device_write_bytes", self.write_bytes),
+            ("device_write_supers", self.write_supers),
             ("device_invalid", self.invalid),
             ("device_refused", self.refused),
         ]
+    }
+}
+
+impl DeviceCounters {
+    /// Counts a packet that was read.
+    fn read(&mut self, len: usize, offload: Offload) {
+        self.reads += 1;
+        self.read_bytes += len as u64;
+        self.read_supers += u64::from(offload.is_super());
+    }
+
+    /// Counts a frame that was written.
+    fn written(&mut self, frame: &Frame) {
+        self.writes += 1;
+        self.write_bytes += frame.len() as u64;
+        self.write_supers += u64::from(frame.offload.is_super());
     }
 }
 

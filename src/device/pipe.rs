@@ -13,7 +13,7 @@ use nix::sys::eventfd::{EfdFlags, EventFd};
 use smallvec::{SmallVec, smallvec};
 
 use super::{Capabilities, Device, DeviceCounters, segment};
-use crate::wire::packet::{Frame, Offload, Packet};
+use crate::wire::packet::{Frame, Packet};
 
 /// One end of a pipe. When the other end is dropped, what is sent vanishes as on a cut cable.
 ///
@@ -60,12 +60,8 @@ pub fn pipe(first: Capabilities, second: Capabilities, limit: usize) -> io::Resu
 impl PipeEnd {
     /// What of `frame` arrives at the other end.
     fn deliver(&self, frame: &Frame) -> SmallVec<[Packet; 1]> {
-        let whole = match frame.offload {
-            Offload::None => true,
-            Offload::Checksum { .. } => self.peer.checksum,
-            Offload::Tcp { .. } => self.peer.tcp_segmentation,
-        };
-        if whole { smallvec![frame.to_packet()] } else { segment::to_wire(frame.to_packet()) }
+        let packet = frame.to_packet();
+        if self.peer.can_carry(packet.offload) { smallvec![packet] } else { segment::to_wire(packet) }
     }
 
     /// Puts frames into the other end's queue while there is room.
@@ -75,8 +71,7 @@ impl PipeEnd {
                 queue.starved = true;
                 return;
             }
-            self.counters.writes += 1;
-            self.counters.write_bytes += frame.len() as u64;
+            self.counters.written(frame);
             // A super-segment that is split may exceed the limit by its own segments.
             queue.packets.extend(self.deliver(frame));
             frames.pop_front();
@@ -106,8 +101,7 @@ impl Device for PipeEnd {
         let mut queue = self.link.queues[self.side].lock().unwrap_or_else(PoisonError::into_inner);
         let count = max.min(queue.packets.len());
         for packet in queue.packets.drain(..count) {
-            self.counters.reads += 1;
-            self.counters.read_bytes += packet.bytes().len() as u64;
+            self.counters.read(packet.bytes().len(), packet.offload);
             packets.push(packet);
         }
         // Under the lock, so that no signal of a packet put in meanwhile is swallowed.
@@ -150,6 +144,7 @@ impl Device for PipeEnd {
 mod tests {
     use super::*;
     use crate::base::buffer::Buffer;
+    use crate::wire::packet::Offload;
     use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
     const PLAIN: Capabilities = Capabilities::plain(1_500);
@@ -217,20 +212,27 @@ mod tests {
 
     #[test]
     fn super_segments_pass_whole_to_an_end_with_offload_only() {
-        for (peer, wanted) in [(OFFLOAD, 1), (PLAIN, 3)] {
+        let no_uso = Capabilities { udp_segmentation: false, ..OFFLOAD };
+        let (tcp, udp) = (Offload::Tcp { mss: 100, start: 20 }, Offload::Udp { size: 100, start: 20 });
+        for (offload, peer, wanted) in
+            [(tcp, OFFLOAD, 1), (tcp, PLAIN, 3), (udp, OFFLOAD, 1), (udp, PLAIN, 3), (udp, no_uso, 3)]
+        {
             let (mut a, mut b) = pipe(OFFLOAD, peer, 10).unwrap();
-            let mut frame = Frame::new(Offload::Tcp { mss: 100, start: 20 });
+            let mut frame = Frame::new(offload);
             let mut headers = [0; 40];
             headers[0] = 0x45;
             headers[32] = 0x50;
-            frame.push_header(&headers);
+            let headers = if offload == tcp { &headers[..] } else { &headers[..28] };
+            frame.push_header(headers);
             frame.payload.push(Buffer::copy_of(&[1; 250]).into());
             a.send(&mut VecDeque::from([frame])).unwrap();
             let mut packets = Vec::new();
             assert_eq!(b.recv(&mut packets, 10).unwrap(), wanted);
-            let payload: usize = packets.iter().map(|packet| packet.bytes().len() - 40).sum();
+            let payload: usize = packets.iter().map(|packet| packet.bytes().len() - headers.len()).sum();
             assert_eq!(payload, 250);
             assert_eq!(packets.iter().all(|packet| packet.offload == Offload::None), wanted > 1);
+            let counted = (a.counters().write_supers, b.counters().read_supers);
+            assert_eq!(counted, (1, u64::from(wanted == 1)));
         }
     }
 }

@@ -1,7 +1,7 @@
-//! What a device with offload does, in software: a super-segment split into wire packets, a checksum completed.
+//! What a device with offload does, in software: a super-segment or super-datagram split into wire packets, a checksum completed.
 //!
 //! Links that carry wire packets (the pipe to an end without offload, the simulator, captures) draw on this. The split packets look
-//! as if the sender had made them one by one. No UDP, no IP fragmentation.
+//! as if the sender had made them one by one. No IP fragmentation.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -12,6 +12,7 @@ use crate::wire::checksum::Sum;
 use crate::wire::ip::protocol;
 use crate::wire::packet::{Offload, Packet};
 use crate::wire::tcp::{CHECKSUM_OFFSET, Flags};
+use crate::wire::udp;
 
 /// The wire packets that `packet` stands for, in order, complete with checksums. One without offload is handed through. An
 /// offload that contradicts its packet is taken off and the bytes left as they are: the receiver's checks judge them.
@@ -21,7 +22,8 @@ pub fn to_wire(packet: Packet) -> SmallVec<[Packet; 1]> {
         Offload::Checksum { start, offset } => {
             complete(packet.bytes(), start.into(), offset.into()).map(|packet| smallvec![packet])
         }
-        Offload::Tcp { mss, start } => split(packet.bytes(), mss.into(), start.into()),
+        Offload::Tcp { mss, start } => split_tcp(packet.bytes(), mss.into(), start.into()),
+        Offload::Udp { size, start } => split_udp(packet.bytes(), size.into(), start.into()),
     };
     wire.unwrap_or_else(|| smallvec![Packet { offload: Offload::None, ..packet }])
 }
@@ -43,29 +45,61 @@ fn nonzero(checksum: u16) -> u16 {
     if checksum == 0 { 0xffff } else { checksum }
 }
 
-fn split(bytes: &[u8], mss: usize, start: usize) -> Option<SmallVec<[Packet; 1]>> {
+fn split_tcp(bytes: &[u8], mss: usize, start: usize) -> Option<SmallVec<[Packet; 1]>> {
     let tcp_len = 4 * usize::from(bytes.get(start + 12)? >> 4);
-    let (headers, payload) = bytes.split_at_checked(start + tcp_len)?;
-    // Room for the fields that are patched below, whatever the header says.
-    if mss == 0 || tcp_len < 20 || start < if headers[0] >> 4 == 4 { 20 } else { 40 } {
+    if tcp_len < 20 {
         return None;
     }
-    let count = payload.len().div_ceil(mss).max(1);
-    let segment = |index: usize| {
-        let from = index * mss;
-        let body = &payload[from..payload.len().min(from + mss)];
+    split(bytes, mss, start, tcp_len, |headers, part| {
+        patch_tcp(&mut headers[start..], part);
+        let sum = transport_sum(headers, start, protocol::TCP, part.body);
+        put(headers, start + CHECKSUM_OFFSET, sum);
+    })
+}
+
+fn split_udp(bytes: &[u8], size: usize, start: usize) -> Option<SmallVec<[Packet; 1]>> {
+    split(bytes, size, start, udp::HEADER, |headers, part| {
+        put(headers, start + udp::LENGTH_OFFSET, (udp::HEADER + part.body.len()) as u16);
+        put(headers, start + udp::CHECKSUM_OFFSET, 0);
+        let sum = transport_sum(headers, start, protocol::UDP, part.body);
+        put(headers, start + udp::CHECKSUM_OFFSET, nonzero(sum));
+    })
+}
+
+/// One of the parts that a payload is split into.
+struct Part<'a> {
+    /// Where it begins in the payload.
+    from: usize,
+    last: bool,
+    body: &'a [u8],
+}
+
+/// Splits what lies behind the transport header into parts of `size` bytes; `finish` patches the transport header of each.
+fn split(
+    bytes: &[u8],
+    size: usize,
+    start: usize,
+    transport_len: usize,
+    finish: impl Fn(&mut [u8], &Part<'_>),
+) -> Option<SmallVec<[Packet; 1]>> {
+    let (headers, payload) = bytes.split_at_checked(start + transport_len)?;
+    // Room for the fields that are patched, whatever the header says.
+    if size == 0 || start < if headers[0] >> 4 == 4 { 20 } else { 40 } {
+        return None;
+    }
+    let count = payload.len().div_ceil(size).max(1);
+    let packet = |index: usize| {
+        let from = index * size;
+        let body = &payload[from..payload.len().min(from + size)];
         let mut headers = SmallVec::<[u8; 128]>::from_slice(headers);
-        patch_ip(&mut headers[..start], index, tcp_len + body.len());
-        let pseudo = pseudo_header(&headers, tcp_len + body.len());
-        patch_tcp(&mut headers[start..], from, index == 0, index + 1 == count);
-        let sum = pseudo.add(&headers[start..]).add(body).checksum();
-        put(&mut headers, start + CHECKSUM_OFFSET, sum);
+        patch_ip(&mut headers[..start], index, transport_len + body.len());
+        finish(&mut headers, &Part { from, last: index + 1 == count, body });
         let mut buffer = Buffer::for_len(headers.len() + body.len());
         buffer.append(&headers);
         buffer.append(body);
         Packet { buffer, offload: Offload::None }
     };
-    Some((0..count).map(segment).collect())
+    Some((0..count).map(packet).collect())
 }
 
 /// Lengths, and in IPv4 the identification and the header's own checksum.
@@ -87,23 +121,28 @@ fn patch_ip(ip: &mut [u8], index: usize, transport_len: usize) {
 }
 
 /// Sequence number and flags; the checksum field is emptied.
-fn patch_tcp(tcp: &mut [u8], from: usize, first: bool, last: bool) {
-    let seq = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]).wrapping_add(from as u32);
+fn patch_tcp(tcp: &mut [u8], part: &Part<'_>) {
+    let seq = u32::from_be_bytes([tcp[4], tcp[5], tcp[6], tcp[7]]).wrapping_add(part.from as u32);
     tcp[4..8].copy_from_slice(&seq.to_be_bytes());
     let mut flags = Flags(tcp[13]);
     // RFC 3168 §6.1.2: CWR once, on the first new data. FIN and PSH belong to the last byte.
-    if !first {
+    if part.from > 0 {
         flags = flags.without(Flags::CWR);
     }
-    if !last {
+    if !part.last {
         flags = flags.without(Flags::FIN.with(Flags::PSH));
     }
     tcp[13] = flags.0;
     put(tcp, CHECKSUM_OFFSET, 0);
 }
 
-/// Of a header whose minimum length is checked.
-fn pseudo_header(ip: &[u8], len: usize) -> Sum {
+/// The checksum of the transport packet that begins at `start`, whose checksum field is empty. The IP header's minimum length is checked.
+fn transport_sum(headers: &[u8], start: usize, protocol: u8, body: &[u8]) -> u16 {
+    let len = headers.len() - start + body.len();
+    pseudo_header(headers, protocol, len).add(&headers[start..]).add(body).checksum()
+}
+
+fn pseudo_header(ip: &[u8], protocol: u8, len: usize) -> Sum {
     let (src, dst) = if ip[0] >> 4 == 4 {
         let addr = |at: usize| IpAddr::V4(Ipv4Addr::new(ip[at], ip[at + 1], ip[at + 2], ip[at + 3]));
         (addr(12), addr(16))
@@ -115,7 +154,7 @@ fn pseudo_header(ip: &[u8], len: usize) -> Sum {
         };
         (addr(8), addr(24))
     };
-    Sum::pseudo_header(src, dst, protocol::TCP, len)
+    Sum::pseudo_header(src, dst, protocol, len)
 }
 
 fn put(bytes: &mut [u8], at: usize, word: u16) {
@@ -144,16 +183,22 @@ mod tests {
         let mut tcp = tcp.to_bytes();
         let folded = Sum::pseudo_header(src, dst, protocol::TCP, tcp.len() + payload.len()).folded();
         put(&mut tcp, CHECKSUM_OFFSET, folded);
-        let len = (tcp.len() + payload.len()) as u16;
-        let ip = match (src, dst) {
+        let transport = [tcp.as_slice(), payload].concat();
+        let offload = offload(if v6 { 40 } else { 20 });
+        Packet { buffer: Buffer::copy_of(&behind_ip(v6, protocol::TCP, &transport)), offload }
+    }
+
+    fn behind_ip(v6: bool, protocol: u8, transport: &[u8]) -> Vec<u8> {
+        let (len, number) = (transport.len() as u16, IpNumber(protocol));
+        let ip = match addrs(v6) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => {
-                let mut ip = Ipv4Header::new(len, 64, IpNumber::TCP, src.octets(), dst.octets()).unwrap();
+                let mut ip = Ipv4Header::new(len, 64, number, src.octets(), dst.octets()).unwrap();
                 ip.header_checksum = ip.calc_header_checksum();
                 ip.to_bytes().to_vec()
             }
-            _ => Ipv6Header {
+            (src, dst) => Ipv6Header {
                 payload_length: len,
-                next_header: IpNumber::TCP,
+                next_header: number,
                 source: octets16(src),
                 destination: octets16(dst),
                 ..Ipv6Header::default()
@@ -161,11 +206,20 @@ mod tests {
             .to_bytes()
             .to_vec(),
         };
-        let bytes = [&ip, tcp.as_slice(), payload].concat();
-        Packet { buffer: Buffer::copy_of(&bytes), offload: offload(ip.len() as u16) }
+        [&ip, transport].concat()
     }
 
-    /// A wire packet's TCP header and payload, by a parser that is not ours, with every length and checksum right.
+    /// A super-datagram from port 1 to port 2.
+    fn super_datagram(v6: bool, payload: &[u8], size: u16) -> Packet {
+        let ((src, dst), len) = (addrs(v6), udp::HEADER + payload.len());
+        let checksum = Sum::pseudo_header(src, dst, protocol::UDP, len).folded();
+        let header = udp::UdpHeader { src_port: 1, dst_port: 2, length: len as u16, checksum };
+        let bytes = behind_ip(v6, protocol::UDP, &[&header.to_bytes(), payload].concat());
+        let start = if v6 { 40 } else { 20 };
+        Packet { buffer: Buffer::copy_of(&bytes), offload: Offload::Udp { size, start } }
+    }
+
+    /// A wire packet's TCP header (of UDP none) and payload, by a parser that is not ours, with every length and checksum right.
     fn checked(packet: &Packet) -> (TcpHeader, Vec<u8>) {
         assert_eq!(packet.offload, Offload::None);
         let sliced = SlicedPacket::from_ip(packet.bytes()).unwrap();
@@ -179,11 +233,22 @@ mod tests {
         if let Some(ip) = v6 {
             assert_eq!(usize::from(ip.header().payload_length()) + 40, packet.bytes().len());
         }
-        let Some(TransportSlice::Tcp(tcp)) = sliced.transport else { panic!("no TCP") };
         let (src, dst) = addrs(v6.is_some());
         let transport = &packet.bytes()[ip_len..];
-        assert!(Sum::pseudo_header(src, dst, protocol::TCP, transport.len()).add(transport).is_valid());
-        (TcpHeader::parse(transport).unwrap().0, tcp.payload().to_vec())
+        let (protocol, header, body) = match sliced.transport {
+            Some(TransportSlice::Tcp(tcp)) => {
+                (protocol::TCP, TcpHeader::parse(transport).unwrap().0, tcp.payload())
+            }
+            Some(TransportSlice::Udp(udp)) => {
+                assert_eq!((udp.source_port(), udp.destination_port()), (1, 2));
+                assert_eq!(usize::from(udp.length()), transport.len());
+                assert_ne!(udp.checksum(), 0);
+                (protocol::UDP, TcpHeader::default(), udp.payload())
+            }
+            other => panic!("{other:?}"),
+        };
+        assert!(Sum::pseudo_header(src, dst, protocol, transport.len()).add(transport).is_valid());
+        (header, body.to_vec())
     }
 
     fn big(flags: Flags) -> TcpHeader {
@@ -203,9 +268,14 @@ mod tests {
     /// RFC 6864 §4.1 and §4.2.
     #[test]
     fn identification_counts_on_only_where_fragments_may_arise() {
-        for (dont_fragment, wanted) in [(0x40, [7, 7, 7]), (0, [7, 8, 9])] {
+        for (dont_fragment, udp, wanted) in
+            [(0x40, false, [7, 7, 7]), (0, false, [7, 8, 9]), (0x40, true, [7, 7, 7]), (0, true, [7, 8, 9])]
+        {
             let mut packet =
                 frame(false, &big(Flags::ACK), &[1; 250], |start| Offload::Tcp { mss: 100, start });
+            if udp {
+                packet = super_datagram(false, &[1; 250], 100);
+            }
             let mut bytes = packet.bytes().to_vec();
             bytes[6] = dont_fragment;
             put(&mut bytes, 4, 7);
@@ -262,6 +332,23 @@ mod tests {
             prop_assert_eq!(checked(&to_wire(single)[0]), (tcp, payload));
         }
 
+        /// What arrives of a super-datagram is datagrams, in order, the last one shorter.
+        #[test]
+        fn a_super_datagram_is_split_into_its_datagrams(
+            v6 in any::<bool>(),
+            payload in prop::collection::vec(any::<u8>(), 0..9_000),
+            size in 1u16..3_000,
+        ) {
+            let size = size.max(payload.len() as u16 / 50 + 1);
+            let wire = to_wire(super_datagram(v6, &payload, size));
+            let bodies: Vec<_> = wire.iter().map(|packet| checked(packet).1).collect();
+            let mut wanted: Vec<_> = payload.chunks(size.into()).map(<[u8]>::to_vec).collect();
+            if wanted.is_empty() {
+                wanted.push(Vec::new());
+            }
+            prop_assert_eq!(bodies, wanted);
+        }
+
         /// An offload from nowhere does no harm.
         #[test]
         fn nonsense_passes_unharmed(
@@ -270,7 +357,8 @@ mod tests {
             offset in any::<u16>(),
             mss in 0u16..3,
         ) {
-            for offload in [Offload::Checksum { start, offset }, Offload::Tcp { mss, start }] {
+            let (tcp, udp) = (Offload::Tcp { mss, start }, Offload::Udp { size: mss, start });
+            for offload in [Offload::Checksum { start, offset }, tcp, udp] {
                 let wire = to_wire(Packet { buffer: Buffer::copy_of(&bytes), offload });
                 prop_assert!(!wire.is_empty());
             }

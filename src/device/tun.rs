@@ -2,7 +2,7 @@
 //!
 //! Reads and writes never block. With offload, super-segments pass whole in both directions; where the kernel refuses header
 //! or offload, or the caller wants neither, the device carries plain packets and says so in its [`Capabilities`]. Addresses
-//! and MTU of the host's side are `netconfig`'s business. No multi-queue, no UDP segmentation, no TAP.
+//! and MTU of the host's side are `netconfig`'s business. No multi-queue, no TAP.
 
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
@@ -22,7 +22,7 @@ use super::netconfig::{self, Added, HostSide};
 use super::vnet::{self, VnetHeader};
 use super::{Capabilities, Device, DeviceCounters, TunError};
 use crate::base::buffer::Buffer;
-use crate::wire::packet::{Frame, Offload, Packet};
+use crate::wire::packet::{Frame, Packet};
 
 const PATH: &str = "/dev/net/tun";
 /// The MTU of a device that this network namespace does not show.
@@ -120,13 +120,8 @@ impl Tun {
         if vnet {
             sys::set_vnet_header_len(&fd, vnet::LEN).map_err(|e| TunError::system(vnet_len(), e))?;
         }
-        let offload = vnet && offload && sys::set_offload(&fd, sys::OFFLOAD).is_ok();
-        if !offload {
-            // A device made before keeps what its last user asked for. A kernel that cannot offload refuses even nothing.
-            let _ = sys::set_offload(&fd, 0);
-        }
         let mtu = netconfig::mtu(&name).unwrap_or(DEFAULT_MTU);
-        let capabilities = if offload { Capabilities::offload(mtu) } else { Capabilities::plain(mtu) };
+        let capabilities = agree(&fd, vnet && offload, mtu);
         let (spare, counters) = (Buffer::large(), DeviceCounters::default());
         Ok(Tun { added: Added::default(), fd, name, created, vnet, capabilities, spare, counters })
     }
@@ -162,10 +157,10 @@ impl Tun {
             let mut parts = [IoSliceMut::new(&mut header[..header_len]), IoSliceMut::new(chunk)];
             readv(fd, &mut parts).map(|len| len.saturating_sub(header_len))
         })?;
-        self.counters.reads += 1;
-        self.counters.read_bytes += len as u64;
         // The zeroed header of a device without one reads as no offload.
-        let Some(offload) = VnetHeader::parse(&header).offload(self.spare.written()) else {
+        let offload = VnetHeader::parse(&header).offload(self.spare.written());
+        self.counters.read(len, offload.unwrap_or_default());
+        let Some(offload) = offload else {
             self.counters.invalid += 1;
             return Ok(None);
         };
@@ -174,7 +169,7 @@ impl Tun {
     }
 
     fn write(&self, frame: &Frame) -> nix::Result<usize> {
-        if !self.can_carry(frame.offload) {
+        if !self.capabilities.can_carry(frame.offload) {
             return Err(Errno::EINVAL);
         }
         let header = VnetHeader::of(frame).to_bytes();
@@ -185,14 +180,6 @@ impl Tun {
         parts.push(IoSlice::new(frame.headers()));
         parts.extend(frame.payload.iter().map(|slice| IoSlice::new(slice)));
         writev(&self.fd, &parts)
-    }
-
-    fn can_carry(&self, offload: Offload) -> bool {
-        match offload {
-            Offload::None => true,
-            Offload::Checksum { .. } => self.capabilities.checksum,
-            Offload::Tcp { .. } => self.capabilities.tcp_segmentation,
-        }
     }
 
     fn gone(&self) -> io::Error {
@@ -232,10 +219,7 @@ impl Device for Tun {
     fn send(&mut self, frames: &mut VecDeque<Frame>) -> io::Result<()> {
         while let Some(frame) = frames.front() {
             match self.write(frame) {
-                Ok(_) => {
-                    self.counters.writes += 1;
-                    self.counters.write_bytes += frame.len() as u64;
-                }
+                Ok(_) => self.counters.written(frame),
                 Err(Errno::EINTR) => continue,
                 Err(Errno::EAGAIN) => break,
                 Err(Errno::EIO) => {
@@ -282,6 +266,20 @@ fn attach(file: &File, name: &str, vnet: bool) -> Result<bool, TunError> {
     })
 }
 
+/// Asks the kernel for as much offload as it has, or for none, and returns what the device can do then.
+fn agree(fd: &OwnedFd, offload: bool, mtu: usize) -> Capabilities {
+    // USO came with Linux 6.2; an older kernel refuses the whole set.
+    if offload && sys::set_offload(fd, sys::OFFLOAD | sys::OFFLOAD_UDP).is_ok() {
+        Capabilities::offload(mtu)
+    } else if offload && sys::set_offload(fd, sys::OFFLOAD).is_ok() {
+        Capabilities { udp_segmentation: false, ..Capabilities::offload(mtu) }
+    } else {
+        // A device made before keeps what its last user asked for. A kernel that cannot offload refuses even nothing.
+        let _ = sys::set_offload(fd, 0);
+        Capabilities::plain(mtu)
+    }
+}
+
 /// The driver's ioctls, each as a safe function. The only unsafe code of the device.
 #[allow(unsafe_code)]
 mod sys {
@@ -300,6 +298,8 @@ mod sys {
     pub(super) const IFF_VNET_HDR: c_short = 0x4000;
     /// TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 and TUN_F_TSO_ECN (super-segments whose first segment carries CWR).
     pub(super) const OFFLOAD: c_uint = 0x01 | 0x02 | 0x04 | 0x08;
+    /// TUN_F_USO4 and TUN_F_USO6, which the kernel takes together only.
+    pub(super) const OFFLOAD_UDP: c_uint = 0x20 | 0x40;
 
     /// `struct ifreq` with its union as these calls use it: two bytes of flags, the rest zero.
     #[repr(C, align(8))]

@@ -1,10 +1,10 @@
 //! The virtio-net header (virtio 1.2 §5.1.6) that a TUN device with `IFF_VNET_HDR` puts before every packet, as a value.
 //!
 //! Reading turns it into an [`Offload`], checked against the packet: what contradicts it is no packet (hostile case P14).
-//! Writing states a frame's `Offload`. Ten bytes in the machine's byte order. UDP segmentation and hints are not spoken.
+//! Writing states a frame's `Offload`. Ten bytes in the machine's byte order. UDP fragmentation and hints are not spoken.
 
 use crate::wire::packet::{Frame, Offload};
-use crate::wire::{ip::protocol, tcp};
+use crate::wire::{ip::protocol, tcp, udp};
 
 /// Bytes of the header, without the count of merged buffers.
 pub const LEN: usize = 10;
@@ -13,6 +13,8 @@ const NEEDS_CSUM: u8 = 1;
 const GSO_NONE: u8 = 0;
 const GSO_TCPV4: u8 = 1;
 const GSO_TCPV6: u8 = 4;
+/// UDP of either IP version (VIRTIO_NET_HDR_GSO_UDP_L4): datagrams, not fragments of one.
+const GSO_UDP_L4: u8 = 5;
 /// Set beside a TCP type when the first segment alone carries CWR.
 const GSO_ECN: u8 = 0x80;
 
@@ -66,13 +68,21 @@ impl VnetHeader {
             }
             // A super-segment always comes with its checksum undone.
             (kind @ (GSO_TCPV4 | GSO_TCPV6), Some((start, offset))) => {
-                let fits = gso_type(packet) == kind
+                let fits = tcp_type(packet) == kind
                     && self.gso_size > 0
                     && usize::from(offset) == tcp::CHECKSUM_OFFSET
                     && is_transport_start(packet, start)
                     && tcp_header_end(packet, start).is_some_and(|end| end <= packet.len())
                     && (kind == GSO_TCPV6 || packet.get(9) == Some(&protocol::TCP));
                 fits.then_some(Offload::Tcp { mss: self.gso_size, start })
+            }
+            (GSO_UDP_L4, Some((start, offset))) => {
+                let fits = self.gso_size > 0
+                    && usize::from(offset) == udp::CHECKSUM_OFFSET
+                    && is_transport_start(packet, start)
+                    && usize::from(start) + udp::HEADER <= packet.len()
+                    && (tcp_type(packet) == GSO_TCPV6 || packet.get(9) == Some(&protocol::UDP));
+                fits.then_some(Offload::Udp { size: self.gso_size, start })
             }
             _ => None,
         }
@@ -94,7 +104,15 @@ impl VnetHeader {
                 let flags =
                     headers.get(usize::from(start) + 13).copied().map_or(tcp::Flags::NONE, tcp::Flags);
                 let ecn = if flags.has(tcp::Flags::CWR) { GSO_ECN } else { 0 };
-                VnetHeader { gso_type: gso_type(headers) | ecn, hdr_len: end as u16, gso_size: mss, ..plain }
+                VnetHeader { gso_type: tcp_type(headers) | ecn, hdr_len: end as u16, gso_size: mss, ..plain }
+            }
+            Offload::Udp { size, start } => {
+                let plain = VnetHeader::checksum(start, udp::CHECKSUM_OFFSET as u16);
+                let end = start.saturating_add(udp::HEADER as u16);
+                if frame.len() <= usize::from(end) + usize::from(size) {
+                    return plain;
+                }
+                VnetHeader { gso_type: GSO_UDP_L4, hdr_len: end, gso_size: size, ..plain }
             }
         }
     }
@@ -120,7 +138,8 @@ fn tcp_header_end(packet: &[u8], start: u16) -> Option<usize> {
     (words >= 5).then_some(usize::from(start) + 4 * usize::from(words))
 }
 
-fn gso_type(packet: &[u8]) -> u8 {
+/// The TCP type of the packet's IP version.
+fn tcp_type(packet: &[u8]) -> u8 {
     match packet.first().map(|first| first >> 4) {
         Some(4) => GSO_TCPV4,
         Some(6) => GSO_TCPV6,
@@ -140,9 +159,18 @@ mod tests {
         let mut headers = vec![0; ip + tcp];
         headers[0] = if ip == 20 { 0x45 } else { 0x60 };
         headers[if ip == 20 { 9 } else { 6 }] = protocol::TCP;
-        headers[ip + 12] = ((tcp / 4) << 4) as u8;
+        if let Some(offset) = headers.get_mut(ip + 12) {
+            *offset = ((tcp / 4) << 4) as u8;
+        }
         frame.push_header(&headers);
         frame.payload.push(Buffer::copy_of(&vec![7; payload]).into());
+        frame
+    }
+
+    /// A UDP frame of 8 + `payload` bytes behind an IP header of `ip` bytes.
+    fn udp_frame(ip: usize, payload: usize, offload: Offload) -> Frame {
+        let mut frame = tcp_frame(ip, 8, payload, offload);
+        frame.headers_mut()[if ip == 20 { 9 } else { 6 }] = protocol::UDP;
         frame
     }
 
@@ -174,6 +202,50 @@ mod tests {
             let header = VnetHeader::of(&tcp_frame(20, 32, payload, Offload::Tcp { mss: 1_448, start: 20 }));
             assert_eq!((header.gso_type, header.flags), (gso, NEEDS_CSUM), "{payload} bytes");
         }
+    }
+
+    /// A super-datagram, of either IP version; what fits into one datagram is none.
+    #[test]
+    fn a_super_datagram_is_written_as_the_kernel_wants_it() {
+        for (ip, payload) in [(20, 1_401), (40, 5_000), (20, 1_400), (40, 0)] {
+            let start = ip as u16;
+            let frame = udp_frame(ip, payload, Offload::Udp { size: 1_400, start });
+            let (gso_type, hdr_len, gso_size) =
+                if payload > 1_400 { (GSO_UDP_L4, start + 8, 1_400) } else { (GSO_NONE, 0, 0) };
+            let wanted = VnetHeader {
+                flags: NEEDS_CSUM,
+                gso_type,
+                hdr_len,
+                gso_size,
+                csum_start: start,
+                csum_offset: 6,
+            };
+            assert_eq!(VnetHeader::of(&frame), wanted);
+            let single = Offload::Checksum { start, offset: 6 };
+            let read = if payload > 1_400 { frame.offload } else { single };
+            assert_eq!(wanted.offload(&frame.to_vec()), Some(read));
+        }
+    }
+
+    /// Hostile case P14 for UDP.
+    #[test]
+    fn a_header_that_contradicts_its_super_datagram_is_refused() {
+        let frame = udp_frame(20, 5_000, Offload::Udp { size: 1_400, start: 20 });
+        let (good, bytes) = (VnetHeader::of(&frame), frame.to_vec());
+        for lie in [
+            VnetHeader { gso_size: 0, ..good },
+            VnetHeader { csum_start: 24, ..good },
+            VnetHeader { csum_offset: 16, ..good },
+            VnetHeader { flags: 0, ..good },
+            VnetHeader { gso_type: GSO_TCPV4, ..good },
+        ] {
+            assert_eq!(lie.offload(&bytes), None, "{lie:?}");
+        }
+        let cut = VnetHeader { hdr_len: 0, ..good };
+        assert_eq!((cut.offload(&bytes[..27]), cut.offload(&bytes[..28])), (None, Some(frame.offload)));
+        let mut tcp = bytes;
+        tcp[9] = protocol::TCP;
+        assert_eq!(good.offload(&tcp), None);
     }
 
     #[test]
@@ -221,13 +293,13 @@ mod tests {
         fn an_accepted_offload_lies_inside_the_packet(
             header in any::<[u8; LEN]>(),
             (flags, gso, start) in (0u8..2, prop::sample::select(vec![0u8, 1, 3, 4, 5, 0x81]), 0u16..64),
-            tame in any::<bool>(),
+            (tame, offset) in (any::<bool>(), prop::sample::select(vec![6u16, 16])),
             mut packet in prop::collection::vec(any::<u8>(), 0..200),
             first in prop::sample::select(vec![0x45u8, 0x46, 0x60, 0x00, 0xff]),
         ) {
             let mut header = VnetHeader::parse(&header);
             if tame {
-                header = VnetHeader { flags, gso_type: gso, hdr_len: 0, csum_start: start, csum_offset: 16, ..header };
+                header = VnetHeader { flags, gso_type: gso, hdr_len: 0, csum_start: start, csum_offset: offset, ..header };
             }
             if let Some(byte) = packet.first_mut() {
                 *byte = first;
@@ -239,6 +311,9 @@ mod tests {
                 Some(Offload::Tcp { mss, start }) => {
                     let end = tcp_header_end(&packet, start);
                     prop_assert!(mss > 0 && start >= 20 && end.is_some_and(|end| end <= packet.len()));
+                }
+                Some(Offload::Udp { size, start }) => {
+                    prop_assert!(size > 0 && start >= 20 && usize::from(start) + 8 <= packet.len());
                 }
                 Some(Offload::None) | None => {}
             }

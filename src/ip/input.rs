@@ -321,7 +321,8 @@ fn check_offload(packet: &Packet, parsed: &IpPacket) -> Result<(), Refusal> {
         // ICMP comes fully summed.
         (Offload::Checksum { .. }, _) => false,
         (Offload::Tcp { mss, start }, protocol::TCP) => mss > 0 && is_upper(start, tcp::MIN_HEADER),
-        (Offload::Tcp { .. }, _) => false,
+        (Offload::Udp { size, start }, protocol::UDP) => size > 0 && is_upper(start, udp::HEADER),
+        (Offload::Tcp { .. } | Offload::Udp { .. }, _) => false,
     };
     if valid { Ok(()) } else { Err(DropReason::OffloadInvalid.into()) }
 }

@@ -325,6 +325,8 @@ fn an_offload_that_contradicts_the_packet_is_dropped() {
         assert!(matches!(tcp(1_000, at), Fate::Passed(_)));
         assert!(matches!(sum(protocol::TCP, at, 16), Fate::Passed(_)));
         assert!(matches!(sum(protocol::UDP, at, 6), Fate::Passed(_)));
+        let datagrams = with(protocol::UDP, 3_000, Offload::Udp { size: 1_000, start: at });
+        assert!(matches!(datagrams, Fate::Passed(_)));
         let refused = [
             tcp(0, at),
             tcp(1_000, at + 1),
@@ -334,6 +336,10 @@ fn an_offload_that_contradicts_the_packet_is_dropped() {
             sum(protocol::TCP, 0, 16),
             sum(protocol::UDP, 65_535, 65_535),
             with(protocol::UDP, 30, Offload::Tcp { mss: 10, start: at }),
+            with(protocol::TCP, 30, Offload::Udp { size: 10, start: at }),
+            with(protocol::UDP, 30, Offload::Udp { size: 0, start: at }),
+            with(protocol::UDP, 30, Offload::Udp { size: 10, start: at + 1 }),
+            with(protocol::UDP, 7, Offload::Udp { size: 10, start: at }),
             with(protocol::TCP, 19, Offload::Tcp { mss: 10, start: at }),
             with(protocol::UDP, 7, Offload::Checksum { start: at, offset: 6 }),
         ];

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::mem::size_of;
 use std::net::IpAddr;
 
-use crate::base::buffer::Slice;
+use crate::base::buffer::{LARGE, SMALL, Slice};
 use crate::base::counters::{Counters, DropReason};
 use crate::base::hash::HashKey;
 use crate::base::rng::Rng;
@@ -108,10 +108,7 @@ impl Output {
     /// Gives an IPv4 frame that routers may fragment its identification; the wire packets of a super-segment are numbered from
     /// it on (RFC 6864 §4.2). Atomic datagrams keep their zero.
     pub fn identify(&mut self, frame: &mut Frame) {
-        let packets = match frame.offload {
-            Offload::Tcp { mss, .. } => frame.payload_len().div_ceil(usize::from(mss).max(1)),
-            _ => 1,
-        };
+        let packets = frame.offload.packets(frame.payload_len());
         let Some(header) = ipv4_header(frame).filter(|header| header[FLAGS] & DONT_FRAGMENT == 0) else {
             return;
         };
@@ -123,7 +120,7 @@ impl Output {
     }
 
     /// Queues a datagram, as a whole or in fragments. The fragments share the payload's chunk; its checksum must be complete
-    /// unless the datagram [fits](Output::fits).
+    /// unless the datagram [fits](Output::fits). A super-datagram stays whole: each of its datagrams must fit.
     pub fn send(
         &mut self,
         header: &IpHeader,
@@ -141,7 +138,7 @@ impl Output {
             return Err(SendError::Full);
         }
         let chunk = payload.capacity();
-        if self.fits(header.dst, len) {
+        if offload.is_super() || self.fits(header.dst, len) {
             let mut whole = frame(header, transport, SmallVec::from_iter([payload]), offload);
             if self.paths.for_datagrams(header.dst).may_fragment {
                 allow_fragments(&mut whole);
@@ -163,6 +160,14 @@ impl Output {
     pub fn has_room_for(&self, dst: IpAddr, len: usize) -> bool {
         let frames = len / self.max_fragment(dst).max(1) + 1;
         self.queue.is_empty() || self.charged + len + frames * size_of::<Queued>() <= MAX_QUEUE
+    }
+
+    /// True if `count` datagrams of `len` bytes each find room behind `ahead` bytes that are about to be queued.
+    pub fn has_room_for_many(&self, dst: IpAddr, len: usize, count: usize, ahead: usize) -> bool {
+        let chunk = if len <= SMALL { SMALL } else { LARGE };
+        let frames = len / self.max_fragment(dst).max(1) + 1;
+        self.queue.is_empty()
+            || self.charged + ahead + count * (chunk + frames * size_of::<Queued>()) <= MAX_QUEUE
     }
 
     /// True if the queue is at most half full, so that a sender that found it full may try again.

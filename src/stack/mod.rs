@@ -130,6 +130,7 @@ impl Stack {
     /// The next frame to send: a wire packet, or up to 64 KiB of one flow where the device can segment.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Frame> {
         self.ip.paths().expire(now);
+        self.udp.flush(&mut self.ip, &mut self.counters);
         let frame = match self.ip.poll_transmit() {
             Some(frame) => {
                 if self.ip.output().is_relaxed() {

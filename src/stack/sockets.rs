@@ -141,6 +141,18 @@ impl Stack {
         self.udp.send_from(id, payload, Some(from), to, &mut self.ip, &mut self.counters)
     }
 
+    /// Sends several datagrams in one call, see [`Udp::send_segmented`].
+    pub fn udp_send_segmented(
+        &mut self,
+        id: UdpId,
+        payload: &[u8],
+        size: usize,
+        from: Option<IpAddr>,
+        to: SocketAddr,
+    ) -> Result<usize, SocketError> {
+        self.udp.send_segmented(id, payload, size, from, to, &mut self.ip, &mut self.counters)
+    }
+
     /// Opens a socket for echo requests to `dst`, see [`Pings::open`].
     pub fn ping_open(&mut self, dst: IpAddr) -> Result<PingId, SocketError> {
         self.icmp.pings().open(dst, &self.ip)

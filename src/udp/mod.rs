@@ -1,8 +1,10 @@
-//! UDP (RFC 768, RFC 1122 §4.1, RFC 8200 §8.1): sockets, checksums, bounded queues. Datagrams above the MTU leave in fragments.
+//! UDP (RFC 768, RFC 1122 §4.1, RFC 8200 §8.1): sockets, checksums, bounded queues. Datagrams above the MTU leave in fragments, many
+//! small ones to one peer as one super-datagram where the device can segment; those that come as one are told apart on reading.
 //!
 //! A socket bound to `::` serves both IP versions; addresses of IPv4 peers are always given as IPv4. A connected socket hears its
 //! peer alone, and ICMP errors reach connected sockets only: an unconnected one could not tell which datagram they are about.
 
+mod burst;
 mod ports;
 mod socket;
 
@@ -15,13 +17,14 @@ use crate::base::rng::Rng;
 use crate::base::socket::{Handle, Readiness, SocketError};
 use crate::base::table::Table;
 use crate::base::time::Instant;
-use crate::ip::output::{HOP_LIMIT, SendError, max_payload};
+use crate::ip::output::{HOP_LIMIT, MAX_PACKET, SendError, max_payload};
 use crate::ip::{Datagram, Ip};
 use crate::wire::checksum::Sum;
 use crate::wire::icmp::{ErrorKind, IcmpError};
 use crate::wire::ip::{IpHeader, header_len, protocol};
 use crate::wire::packet::Offload;
 use crate::wire::udp::{CHECKSUM_OFFSET, HEADER, UdpHeader};
+use burst::Burst;
 use ports::Ports;
 use socket::{Queued, Socket};
 
@@ -37,12 +40,16 @@ pub const MAX_QUEUE: usize = 4 << 20;
 pub const MAX_DATAGRAMS: usize = 1_024;
 /// Memory of all receive queues together.
 pub const MAX_MEMORY: usize = 64 << 20;
+/// Datagrams in one super-datagram, and in one call of [`Udp::send_segmented`]. Linux has the same bound.
+pub const MAX_SEGMENTS: usize = 128;
 
-/// What a received datagram told besides its bytes.
+/// What a received datagram, or several of one sender, told besides the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
     /// Bytes copied; the rest of a longer datagram is lost.
     pub len: usize,
+    /// Of several datagrams (see [`Udp::recv_segmented`]) the bytes of each but the last, which may be shorter; else `len`.
+    pub stride: usize,
     /// Who sent it.
     pub from: SocketAddr,
     /// The address it was sent to: the one to answer from where the stack has several.
@@ -60,13 +67,15 @@ pub struct Udp {
     blocked: Vec<UdpId>,
     /// Bytes of chunks in all receive queues.
     memory: usize,
+    /// Datagrams that leave together, with what may follow.
+    burst: Option<Burst>,
 }
 
 impl Udp {
     /// UDP without a socket.
     pub fn new(rng: &mut Rng) -> Self {
         let (ready, blocked) = (VecDeque::new(), Vec::new());
-        Udp { sockets: Table::default(), ports: Ports::new(rng), ready, blocked, memory: 0 }
+        Udp { sockets: Table::default(), ports: Ports::new(rng), ready, blocked, memory: 0, burst: None }
     }
 
     /// Takes a datagram in. It is given back when nobody listens, for ICMP to say so.
@@ -84,13 +93,20 @@ impl Udp {
             return Some(datagram);
         };
         let payload = datagram.slice(HEADER..usize::from(header.length));
-        let memory = payload.capacity();
-        if self.memory + memory > MAX_MEMORY || !socket.push(Queued { payload, from, to: local }) {
+        let (memory, len) = (payload.capacity(), payload.len());
+        let size = match datagram.packet.offload {
+            Offload::Udp { size, .. } => len.min(size.into()),
+            _ => len,
+        };
+        let queued = Queued { payload, size, taken: 0, from, to: local };
+        let count = queued.datagrams();
+        if self.memory + memory > MAX_MEMORY || !socket.push(queued) {
             counters.drop(DropReason::UdpQueueFull);
             return None;
         }
         self.memory += memory;
         counters.udp_in += 1;
+        counters.udp_in_datagrams += count as u64;
         self.announce(id);
         None
     }
@@ -197,6 +213,40 @@ impl Udp {
         ip: &mut Ip,
         counters: &mut Counters,
     ) -> Result<usize, SocketError> {
+        self.submit(id, payload, payload.len(), from, to, ip, counters)
+    }
+
+    /// Sends several datagrams to `to` in one call: `payload` is cut into datagrams of `size` bytes, the last one being what is left.
+    /// All of them are sent or none; where the device can segment they leave as one frame. From an own address of the caller's
+    /// choice, or else the one that suits the destination. Errors: those of [`send_to`](Udp::send_to), `Invalid` for a `size` of
+    /// zero and for more than [`MAX_SEGMENTS`] datagrams, `MessageTooLong` when all together exceed what one datagram may carry.
+    pub fn send_segmented(
+        &mut self,
+        id: UdpId,
+        payload: &[u8],
+        size: usize,
+        from: Option<IpAddr>,
+        to: SocketAddr,
+        ip: &mut Ip,
+        counters: &mut Counters,
+    ) -> Result<usize, SocketError> {
+        if size == 0 || payload.len().div_ceil(size) > MAX_SEGMENTS {
+            return Err(SocketError::Invalid);
+        }
+        self.submit(id, payload, size.min(payload.len()), from, to, ip, counters)
+    }
+
+    /// Sends the datagrams of `size` bytes in `payload`; an empty payload is one empty datagram.
+    fn submit(
+        &mut self,
+        id: UdpId,
+        payload: &[u8],
+        size: usize,
+        from: Option<IpAddr>,
+        to: SocketAddr,
+        ip: &mut Ip,
+        counters: &mut Counters,
+    ) -> Result<usize, SocketError> {
         let to = canonical(to);
         let socket = self.sockets.get_mut(id.0).ok_or(SocketError::NoSocket)?;
         if let Some(error) = socket.error.take() {
@@ -206,54 +256,106 @@ impl Udp {
             return Err(SocketError::Invalid);
         }
         let src = SocketAddr::new(socket.source_for(to, from, ip)?, socket.local.port());
-        let len = HEADER + payload.len();
-        if len > max_payload(to.ip()) {
+        let count = payload.len().div_ceil(size.max(1)).max(1);
+        let longest = if count > 1 { MAX_PACKET - header_len(to.ip()) } else { max_payload(to.ip()) };
+        if HEADER + payload.len() > longest {
             return Err(SocketError::MessageTooLong);
         }
-        if !ip.output().has_room_for(to.ip(), len) {
+        let waiting = self.burst.as_ref().map_or(0, Burst::len);
+        if !ip.output().has_room_for_many(to.ip(), HEADER + size, count, waiting) {
             if !std::mem::replace(&mut socket.blocked, true) {
                 self.blocked.push(id);
             }
             return Err(SocketError::WouldBlock);
         }
-        emit(src, to, Slice::from(Buffer::copy_of(payload)), ip, counters).map_err(|error| match error {
-            SendError::TooLong => SocketError::MessageTooLong,
-            SendError::Full => SocketError::WouldBlock,
-        })?;
-        counters.udp_out += 1;
+        self.dispatch(src, to, payload, size, ip, counters);
         Ok(payload.len())
+    }
+
+    /// Adds to the burst, begins one, or sends what no burst can hold, in the order of the calls.
+    fn dispatch(
+        &mut self,
+        src: SocketAddr,
+        dst: SocketAddr,
+        payload: &[u8],
+        size: usize,
+        ip: &mut Ip,
+        counters: &mut Counters,
+    ) {
+        if let Some(burst) = &mut self.burst
+            && burst.extend(src, dst, payload, size)
+        {
+            return;
+        }
+        self.flush(ip, counters);
+        if size > 0 && ip.capabilities().udp_segmentation && ip.output().fits(dst.ip(), HEADER + size) {
+            self.burst = Some(Burst::new(src, dst, payload, size));
+            return;
+        }
+        // `chunks` gives nothing where there is nothing, which is a datagram too.
+        let empty = payload.is_empty().then_some(payload);
+        for datagram in payload.chunks(size.max(1)).chain(empty) {
+            // There is room for all, as the caller saw.
+            let _ = emit(src, dst, Slice::from(Buffer::copy_of(datagram)), size, ip, counters);
+        }
+    }
+
+    /// Hands to IP what waits for more to leave with. To be called before IP is asked for frames.
+    pub fn flush(&mut self, ip: &mut Ip, counters: &mut Counters) {
+        if let Some(burst) = self.burst.take() {
+            burst.send(ip, counters);
+        }
     }
 
     /// Takes a datagram out of the queue. Errors: the pending one, `WouldBlock` when none waits.
     pub fn recv_from(&mut self, id: UdpId, into: &mut [u8]) -> Result<Received, SocketError> {
-        let (payload, received) = self.recv_slice(id)?;
-        let len = payload.len().min(into.len());
-        into[..len].copy_from_slice(&payload[..len]);
-        Ok(Received { len, ..received })
+        let received = self.peek_from(id, into)?;
+        if let Some(socket) = self.sockets.get_mut(id.0) {
+            self.memory -= socket.advance();
+        }
+        Ok(received)
+    }
+
+    /// Takes several datagrams out of the queue: those of one sender that follow each other there, equal in size but for the last,
+    /// which may be shorter, as many as `into` holds. `Received::stride` tells where each begins. Errors: those of
+    /// [`recv_from`](Udp::recv_from).
+    pub fn recv_segmented(&mut self, id: UdpId, into: &mut [u8]) -> Result<Received, SocketError> {
+        let first = self.recv_from(id, into)?;
+        let mut received = first;
+        let Some(socket) = self.sockets.get_mut(id.0) else { return Ok(first) };
+        let full = |received: &Received| received.len % first.stride.max(1) == 0 && first.stride > 0;
+        while full(&received)
+            && let Some(next) = socket.queue.front().filter(|next| next.follows(&first))
+        {
+            let len = next.copy_whole(&mut into[received.len..]);
+            if len == 0 {
+                break;
+            }
+            received.len += len;
+            self.memory -= socket.advance_by(len);
+        }
+        Ok(received)
     }
 
     /// Takes a datagram out of the queue without a copy.
     pub fn recv_slice(&mut self, id: UdpId) -> Result<(Slice, Received), SocketError> {
         let socket = self.sockets.get_mut(id.0).ok_or(SocketError::NoSocket)?;
-        if let Some(error) = socket.error.take() {
-            return Err(error);
-        }
-        let Queued { payload, from, to } = socket.pop().ok_or(SocketError::WouldBlock)?;
-        self.memory -= payload.capacity();
+        let next = socket.next_datagram()?;
+        let (range, from, to) = (next.range(), next.from, next.to);
+        let payload = next.payload.slice(range);
+        self.memory -= socket.advance();
         let len = payload.len();
-        Ok((payload, Received { len, from, to }))
+        Ok((payload, Received { len, stride: len, from, to }))
     }
 
     /// Reads the next datagram and leaves it in the queue. Errors: the pending one, `WouldBlock` when none waits.
     pub fn peek_from(&mut self, id: UdpId, into: &mut [u8]) -> Result<Received, SocketError> {
         let socket = self.sockets.get_mut(id.0).ok_or(SocketError::NoSocket)?;
-        if let Some(error) = socket.error.take() {
-            return Err(error);
-        }
-        let next = socket.queue.front().ok_or(SocketError::WouldBlock)?;
-        let len = next.payload.len().min(into.len());
-        into[..len].copy_from_slice(&next.payload[..len]);
-        Ok(Received { len, from: next.from, to: next.to })
+        let next = socket.next_datagram()?;
+        let bytes = next.bytes();
+        let len = bytes.len().min(into.len());
+        into[..len].copy_from_slice(&bytes[..len]);
+        Ok(Received { len, stride: len, from: next.from, to: next.to })
     }
 
     /// Closes the socket; what waits in it is dropped and its port free at once.
@@ -328,7 +430,7 @@ fn check(datagram: &Datagram) -> Option<UdpHeader> {
     let (src, dst) = (datagram.header.src, datagram.header.dst);
     let covered = payload.get(..usize::from(header.length))?;
     let is_valid = match (datagram.packet.offload, header.checksum) {
-        (Offload::Checksum { .. } | Offload::Tcp { .. }, _) => true,
+        (Offload::Checksum { .. } | Offload::Tcp { .. } | Offload::Udp { .. }, _) => true,
         (Offload::None, 0) => dst.is_ipv4(),
         (Offload::None, _) => {
             Sum::pseudo_header(src, dst, protocol::UDP, covered.len()).add(covered).is_valid()
@@ -337,22 +439,25 @@ fn check(datagram: &Datagram) -> Option<UdpHeader> {
     is_valid.then_some(header)
 }
 
-/// Puts the header in front and hands the datagram to IP. The device completes the checksum where it can; fragments are summed
-/// here, since no device sees the whole.
+/// Puts the header in front of a datagram, or of a super-datagram where `payload` exceeds `size`, and hands it to IP. The device
+/// completes the checksum where it can; fragments are summed here, since no device sees the whole.
 fn emit(
     src: SocketAddr,
     dst: SocketAddr,
     payload: Slice,
+    size: usize,
     ip: &mut Ip,
     counters: &mut Counters,
 ) -> Result<(), SendError> {
+    counters.udp_out += 1;
     let len = HEADER + payload.len();
     // IPv4's longest datagrams fill the field; a longer one was refused before.
     let header = UdpHeader { src_port: src.port(), dst_port: dst.port(), length: len as u16, checksum: 0 };
     let sum = Sum::pseudo_header(src.ip(), dst.ip(), protocol::UDP, len);
-    let by_device = ip.capabilities().checksum && ip.output().fits(dst.ip(), len);
-    let (checksum, offload) = if by_device {
-        let start = header_len(dst.ip()) as u16;
+    let start = header_len(dst.ip()) as u16;
+    let (checksum, offload) = if payload.len() > size {
+        (sum.folded(), Offload::Udp { size: size as u16, start })
+    } else if ip.capabilities().checksum && ip.output().fits(dst.ip(), len) {
         (sum.folded(), Offload::Checksum { start, offset: CHECKSUM_OFFSET as u16 })
     } else {
         let checksum = sum.add(&header.to_bytes()).add(&payload).checksum();
@@ -366,6 +471,7 @@ fn emit(
         hop_limit: HOP_LIMIT,
         traffic_class: 0,
     };
+    counters.udp_out_datagrams += offload.packets(payload.len()) as u64;
     let header = UdpHeader { checksum, ..header };
     ip.output().send(&ip_header, &header.to_bytes(), payload, offload, counters)
 }

@@ -1,18 +1,59 @@
-//! One UDP socket: its addresses and its receive queue, bounded by count and by the memory under the datagrams.
+//! One UDP socket: its addresses and its receive queue, bounded by count and by the memory under the datagrams. A super-datagram
+//! stays whole in the queue; the datagrams that it stands for are read out of it one by one, or several at once.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
+use std::ops::Range;
 
-use super::{MAX_DATAGRAMS, MAX_QUEUE};
+use super::{MAX_DATAGRAMS, MAX_QUEUE, Received};
 use crate::base::buffer::Slice;
 use crate::base::socket::{Readiness, SocketError};
 use crate::ip::Ip;
 
+/// A datagram that waits to be read, or a super-datagram.
 #[derive(Debug)]
 pub(super) struct Queued {
     pub(super) payload: Slice,
+    /// Bytes of each datagram but the last.
+    pub(super) size: usize,
+    /// Bytes read already.
+    pub(super) taken: usize,
     pub(super) from: SocketAddr,
     pub(super) to: IpAddr,
+}
+
+impl Queued {
+    /// Datagrams not read yet; an empty one is one.
+    pub(super) fn datagrams(&self) -> usize {
+        (self.payload.len() - self.taken).div_ceil(self.size.max(1)).max(1)
+    }
+
+    /// Where the next datagram lies in the payload.
+    pub(super) fn range(&self) -> Range<usize> {
+        self.taken..self.payload.len().min(self.taken + self.size)
+    }
+
+    /// The next datagram.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.payload[self.range()]
+    }
+
+    /// True if what is left here can be read together with datagrams of `first`, in strides of their size.
+    pub(super) fn follows(&self, first: &Received) -> bool {
+        let rest = self.payload.len() - self.taken;
+        rest > 0
+            && (self.size == first.stride || rest < first.stride)
+            && self.from == first.from
+            && self.to == first.to
+    }
+
+    /// Copies as many whole datagrams as `into` holds; returns their bytes.
+    pub(super) fn copy_whole(&self, into: &mut [u8]) -> usize {
+        let rest = &self.payload[self.taken..];
+        let whole = if rest.len() <= into.len() { rest.len() } else { into.len() / self.size * self.size };
+        into[..whole].copy_from_slice(&rest[..whole]);
+        whole
+    }
 }
 
 #[derive(Debug)]
@@ -22,6 +63,8 @@ pub(super) struct Socket {
     /// The address to send from, once connected.
     pub(super) source: Option<IpAddr>,
     pub(super) queue: VecDeque<Queued>,
+    /// Datagrams in `queue`.
+    waiting: usize,
     /// Bytes of chunks in `queue`.
     pub(super) memory: usize,
     pub(super) error: Option<SocketError>,
@@ -38,6 +81,7 @@ impl Socket {
             peer: None,
             source: None,
             queue: VecDeque::new(),
+            waiting: 0,
             memory: 0,
             error: None,
             blocked: false,
@@ -52,19 +96,40 @@ impl Socket {
 
     /// Queues a datagram; false when there is no room.
     pub(super) fn push(&mut self, datagram: Queued) -> bool {
-        let memory = datagram.payload.capacity();
-        let has_room = self.queue.len() < MAX_DATAGRAMS && self.memory + memory <= MAX_QUEUE;
+        let (memory, count) = (datagram.payload.capacity(), datagram.datagrams());
+        let has_room = self.waiting + count <= MAX_DATAGRAMS && self.memory + memory <= MAX_QUEUE;
         if has_room {
             self.memory += memory;
+            self.waiting += count;
             self.queue.push_back(datagram);
         }
         has_room
     }
 
-    pub(super) fn pop(&mut self) -> Option<Queued> {
-        let datagram = self.queue.pop_front()?;
-        self.memory -= datagram.payload.capacity();
-        Some(datagram)
+    /// The next datagram, unless there is an error to be told first.
+    pub(super) fn next_datagram(&mut self) -> Result<&Queued, SocketError> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        self.queue.front().ok_or(SocketError::WouldBlock)
+    }
+
+    /// Takes the next datagram out; returns the bytes of chunks that are free now.
+    pub(super) fn advance(&mut self) -> usize {
+        self.advance_by(self.queue.front().map_or(0, |front| front.size))
+    }
+
+    /// Takes the next datagrams out, whose bytes these are, all of one entry.
+    pub(super) fn advance_by(&mut self, bytes: usize) -> usize {
+        let Some(front) = self.queue.front_mut() else { return 0 };
+        self.waiting -= bytes.div_ceil(front.size.max(1)).max(1);
+        front.taken += bytes;
+        if front.taken < front.payload.len() {
+            return 0;
+        }
+        let memory = self.queue.pop_front().map_or(0, |read| read.payload.capacity());
+        self.memory -= memory;
+        memory
     }
 
     /// Drops what waits from others than the peer; returns the bytes of chunks that are free now.
@@ -72,6 +137,7 @@ impl Socket {
         let (before, peer) = (self.memory, self.peer);
         self.queue.retain(|datagram| peer.is_none_or(|peer| peer == datagram.from));
         self.memory = self.queue.iter().map(|datagram| datagram.payload.capacity()).sum();
+        self.waiting = self.queue.iter().map(Queued::datagrams).sum();
         before - self.memory
     }
 

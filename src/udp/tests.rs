@@ -57,7 +57,14 @@ impl Host {
         self.udp.recv_slice(id).map(|(payload, _)| payload.to_vec())
     }
 
+    /// What leaves, as the other end's IP delivers it.
+    fn transmitted(&mut self) -> Vec<Datagram> {
+        self.udp.flush(&mut self.ip, &mut self.counters);
+        transmitted(&mut self.ip)
+    }
+
     fn frames(&mut self) -> Vec<Frame> {
+        self.udp.flush(&mut self.ip, &mut self.counters);
         std::iter::from_fn(|| self.ip.poll_transmit()).collect()
     }
 
@@ -77,7 +84,7 @@ proptest! {
         let id = host.bind("[::]:7").unwrap();
         let payload = vec![fill; len];
         prop_assert_eq!(host.send_to(id, &payload, peer(v6)), Ok(len));
-        let sent = transmitted(&mut host.ip);
+        let sent = host.transmitted();
         prop_assert_eq!(sent.len(), 1);
         let header = check(&sent[0]).unwrap();
         prop_assert_eq!((header.src_port, header.dst_port), (7, 5_000));
@@ -214,7 +221,7 @@ fn a_connected_socket_hears_its_peer_alone() {
     assert_eq!(host.next(id), Ok(b"peer".to_vec()));
     assert_eq!(host.next(id), Err(SocketError::WouldBlock));
     assert_eq!(host.udp.send(id, b"x", &mut host.ip, &mut host.counters), Ok(1));
-    assert_eq!(transmitted(&mut host.ip)[0].header.dst, peer(false).ip());
+    assert_eq!(host.transmitted()[0].header.dst, peer(false).ip());
     assert_eq!(host.udp.peer_addr(id), Ok(peer(false)));
     assert_eq!(host.udp.local_addr(id), Ok(at("10.77.0.2:7")), "the source is chosen now");
 }
@@ -259,11 +266,11 @@ fn receiving_tells_both_addresses_and_cuts_to_the_buffer() {
     host.arrive(peer(true), 7, b"a long one");
     host.arrive(peer(true), 7, b"");
     let mut buffer = [0; 6];
-    let expected = Received { len: 6, from: peer(true), to: ends(true).1 };
+    let expected = Received { len: 6, stride: 6, from: peer(true), to: ends(true).1 };
     assert_eq!(host.udp.peek_from(id, &mut buffer), Ok(expected));
     assert_eq!(host.udp.recv_from(id, &mut buffer), Ok(expected));
     assert_eq!(&buffer, b"a long");
-    let empty = Received { len: 0, ..expected };
+    let empty = Received { len: 0, stride: 0, ..expected };
     assert_eq!(host.udp.recv_from(id, &mut buffer), Ok(empty), "an empty datagram is one");
     assert_eq!(host.udp.recv_from(id, &mut buffer), Err(SocketError::WouldBlock));
 }
@@ -277,11 +284,11 @@ fn the_source_address_suits_the_destination() {
     for (to, from, expected) in cases {
         let from = from.map(addr);
         host.udp.send_from(id, b"", from, at(to), &mut host.ip, &mut host.counters).unwrap();
-        assert_eq!(transmitted(&mut host.ip)[0].header.src, addr(expected));
+        assert_eq!(host.transmitted()[0].header.src, addr(expected));
     }
     let mapped = at("[::ffff:10.77.0.1]:1");
     host.send_to(id, b"", mapped).unwrap();
-    assert_eq!(transmitted(&mut host.ip)[0].header.dst, addr("10.77.0.1"), "a mapped address is IPv4");
+    assert_eq!(host.transmitted()[0].header.dst, addr("10.77.0.1"), "a mapped address is IPv4");
     let mut refused = |from: &str, to| {
         host.udp.send_from(id, b"", Some(addr(from)), at(to), &mut host.ip, &mut host.counters).unwrap_err()
     };

@@ -29,6 +29,31 @@ pub enum Offload {
         /// Where the TCP header begins, in bytes from the IP header.
         start: u16,
     },
+    /// A UDP super-datagram that stands for datagrams of `size` payload bytes each; length and checksum fields are those of one
+    /// datagram with all the payload, the checksum as above.
+    Udp {
+        /// Payload bytes of every datagram but the last, which may be shorter.
+        size: u16,
+        /// Where the UDP header begins, in bytes from the IP header.
+        start: u16,
+    },
+}
+
+impl Offload {
+    /// True for what stands for several wire packets.
+    pub fn is_super(self) -> bool {
+        matches!(self, Offload::Tcp { .. } | Offload::Udp { .. })
+    }
+
+    /// Wire packets that `payload` bytes make behind the transport header.
+    pub fn packets(self, payload: usize) -> usize {
+        match self {
+            Offload::None | Offload::Checksum { .. } => 1,
+            Offload::Tcp { mss: size, .. } | Offload::Udp { size, .. } => {
+                payload.div_ceil(usize::from(size).max(1)).max(1)
+            }
+        }
+    }
 }
 
 /// An IP packet read from a device. It owns a pooled buffer, whose written part is the packet.

@@ -4,6 +4,8 @@ use etherparse::UdpHeaderSlice;
 
 /// Bytes of a UDP header.
 pub const HEADER: usize = 8;
+/// Where the length lies in the header.
+pub const LENGTH_OFFSET: usize = 4;
 /// Where the checksum lies in the header.
 pub const CHECKSUM_OFFSET: usize = 6;
 

@@ -4,8 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::Listener;
-use super::udp_echo::Datagrams;
+use super::udp_echo::{Batch, Datagrams};
 use crate::net::{TcpListener, TcpStream, UdpSocket};
+use crate::udp::{MAX_SEGMENTED, MAX_SEGMENTS};
 
 impl Listener for TcpListener {
     type Stream = TcpStream;
@@ -24,17 +25,25 @@ impl Listener for TcpListener {
 }
 
 impl Datagrams for UdpSocket {
-    async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    async fn recv(&self, buf: &mut [u8]) -> io::Result<Batch> {
         loop {
-            let received = self.recv_msg(buf).await?;
+            let received = self.recv_segmented(buf).await?;
             // Who sends to a group in a victim's name would have every host of the subnet answer the victim (hostile case M13).
             if self.is_own(received.to) {
-                return Ok((received.len, received.from));
+                return Ok(Batch { len: received.len, stride: received.stride, from: received.from });
             }
         }
     }
 
-    async fn send_to(&self, payload: &[u8], to: SocketAddr) -> io::Result<usize> {
-        UdpSocket::send_to(self, payload, to).await
+    async fn send(&self, payload: &[u8], stride: usize, to: SocketAddr) -> io::Result<()> {
+        if payload.len() <= stride {
+            return self.send_to(payload, to).await.map(drop);
+        }
+        // More may come in one read than go in one call.
+        let most = MAX_SEGMENTS.min(MAX_SEGMENTED / stride).max(1) * stride;
+        for part in payload.chunks(most) {
+            self.send_segmented(part, stride, None, to).await?;
+        }
+        Ok(())
     }
 }

@@ -126,28 +126,55 @@ fn peer_key(ip: IpAddr) -> IpAddr {
     }
 }
 
+/// Datagrams of one source that were received together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Batch {
+    /// Bytes of all; of a single datagram cut to the buffer.
+    pub len: usize,
+    /// Bytes of each but the last, which may be shorter.
+    pub stride: usize,
+    /// Who sent them.
+    pub from: SocketAddr,
+}
+
+impl Batch {
+    /// How many there are; an empty one comes alone.
+    fn count(&self) -> usize {
+        self.len.div_ceil(self.stride.max(1)).max(1)
+    }
+}
+
 /// What the echo asks of a UDP socket.
 pub trait Datagrams: Send {
-    /// Waits for a datagram; its length, cut to `buf`, and its source.
+    /// Waits for datagrams.
     ///
     /// # Errors
     /// What the socket reports, also errors that ICMP brought about earlier sends.
-    fn recv_from(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<(usize, SocketAddr)>> + Send;
+    fn recv(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<Batch>> + Send;
 
-    /// Sends one datagram.
+    /// Sends the datagrams of `stride` bytes each that `payload` holds; the last is what is left.
     ///
     /// # Errors
     /// What the socket reports.
-    fn send_to(&self, payload: &[u8], to: SocketAddr) -> impl Future<Output = io::Result<usize>> + Send;
+    fn send(
+        &self,
+        payload: &[u8],
+        stride: usize,
+        to: SocketAddr,
+    ) -> impl Future<Output = io::Result<()>> + Send;
 }
 
 impl Datagrams for tokio::net::UdpSocket {
-    async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-        tokio::net::UdpSocket::recv_from(self, buf).await
+    async fn recv(&self, buf: &mut [u8]) -> io::Result<Batch> {
+        self.recv_from(buf).await.map(|(len, from)| Batch { len, stride: len, from })
     }
 
-    async fn send_to(&self, payload: &[u8], to: SocketAddr) -> io::Result<usize> {
-        tokio::net::UdpSocket::send_to(self, payload, to).await
+    async fn send(&self, payload: &[u8], stride: usize, to: SocketAddr) -> io::Result<()> {
+        let empty = payload.is_empty().then_some(payload);
+        for datagram in payload.chunks(stride.max(1)).chain(empty) {
+            self.send_to(datagram, to).await?;
+        }
+        Ok(())
     }
 }
 
@@ -158,12 +185,13 @@ pub async fn serve<S: Datagrams>(socket: S, mut guard: Guard, shutdown: impl Fut
     let mut buffer = vec![0; MAX_DATAGRAM];
     let echo = async {
         loop {
-            match socket.recv_from(&mut buffer).await {
-                Ok((len, from)) => {
-                    report.received += len as u64;
-                    match guard.decide(from, start.elapsed()) {
-                        Verdict::Answer => answer(&socket, &buffer[..len], from, &mut report).await,
-                        refused => debug!(peer = %from, ?refused, "UDP echo refused"),
+            match socket.recv(&mut buffer).await {
+                Ok(batch) => {
+                    report.received += batch.len as u64;
+                    let answered = admitted(&mut guard, &batch, start.elapsed());
+                    if answered > 0 {
+                        let payload = &buffer[..batch.len.min(answered * batch.stride)];
+                        answer(&socket, payload, &batch, answered, &mut report).await;
                     }
                 }
                 Err(error) => {
@@ -182,13 +210,24 @@ pub async fn serve<S: Datagrams>(socket: S, mut guard: Guard, shutdown: impl Fut
     report
 }
 
-async fn answer(socket: &impl Datagrams, payload: &[u8], to: SocketAddr, report: &mut Report) {
-    match socket.send_to(payload, to).await {
-        Ok(len) => {
-            report.requests += 1;
-            report.sent += len as u64;
+/// How many datagrams of the batch are answered, the first ones; each is decided on its own.
+fn admitted(guard: &mut Guard, batch: &Batch, now: Duration) -> usize {
+    let refused = (0..batch.count()).find_map(|number| match guard.decide(batch.from, now) {
+        Verdict::Answer => None,
+        verdict => Some((number, verdict)),
+    });
+    let Some((answered, verdict)) = refused else { return batch.count() };
+    debug!(peer = %batch.from, refused = batch.count() - answered, ?verdict, "UDP echo refused");
+    answered
+}
+
+async fn answer(socket: &impl Datagrams, payload: &[u8], batch: &Batch, count: usize, report: &mut Report) {
+    match socket.send(payload, batch.stride, batch.from).await {
+        Ok(()) => {
+            report.requests += count as u64;
+            report.sent += payload.len() as u64;
         }
-        Err(error) => debug!(peer = %to, %error, "UDP echo: send failed"),
+        Err(error) => debug!(peer = %batch.from, %error, "UDP echo: send failed"),
     }
 }
 

@@ -98,6 +98,60 @@ impl UdpSocket {
         poll_fn(|cx| self.poll_send_call(cx, |stack| stack.udp_send_from(self.id, buf, from, target))).await
     }
 
+    /// Sends several datagrams to `target` in one call, as Linux does with `UDP_SEGMENT`: `buf` is cut into datagrams of
+    /// `segment_size` bytes, the last one being what is left. All of them are sent or none; where the device has segmentation offload
+    /// they leave as one frame. They come from the stack's address `from`, or from the one that suits the target.
+    ///
+    /// # Errors
+    /// Those of [`UdpSocket::send_to`]; [`io::ErrorKind::InvalidInput`] for a `segment_size` of zero and for more than
+    /// [`MAX_SEGMENTS`](crate::udp::MAX_SEGMENTS) datagrams; too large when all together exceed
+    /// [`MAX_SEGMENTED`](crate::udp::MAX_SEGMENTED) bytes.
+    ///
+    /// ```no_run
+    /// # async fn example(socket: tidegate::net::UdpSocket, peer: std::net::SocketAddr) -> std::io::Result<()> {
+    /// // 10 datagrams of 1,200 bytes and one of 100.
+    /// socket.send_segmented(&[7; 12_100], 1_200, None, peer).await?;
+    /// let mut buf = vec![0; 65_535];
+    /// let received = socket.recv_segmented(&mut buf).await?;
+    /// for datagram in buf[..received.len].chunks(received.stride.max(1)) {
+    ///     println!("{} bytes from {}", datagram.len(), received.from);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn send_segmented(
+        &self,
+        buf: &[u8],
+        segment_size: usize,
+        from: Option<IpAddr>,
+        target: SocketAddr,
+    ) -> io::Result<usize> {
+        poll_fn(|cx| self.poll_send_segmented(cx, buf, segment_size, from, target)).await
+    }
+
+    /// Like [`UdpSocket::send_segmented`], as a poll function.
+    pub fn poll_send_segmented(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+        segment_size: usize,
+        from: Option<IpAddr>,
+        target: SocketAddr,
+    ) -> Poll<io::Result<usize>> {
+        self.poll_send_call(cx, |stack| stack.udp_send_segmented(self.id, buf, segment_size, from, target))
+    }
+
+    /// Like [`UdpSocket::send_segmented`], without waiting.
+    pub fn try_send_segmented(
+        &self,
+        buf: &[u8],
+        segment_size: usize,
+        from: Option<IpAddr>,
+        target: SocketAddr,
+    ) -> io::Result<usize> {
+        self.shared.call(|stack, _| stack.udp_send_segmented(self.id, buf, segment_size, from, target))
+    }
+
     /// Sends a datagram without waiting; [`io::ErrorKind::WouldBlock`] while the device is behind.
     pub fn try_send_to(&self, buf: &[u8], target: SocketAddr) -> io::Result<usize> {
         self.shared.call(|stack, _| stack.udp_send_to(self.id, buf, target))
@@ -126,6 +180,26 @@ impl UdpSocket {
     /// Waits for a datagram; gives also the address of the stack that it was sent to.
     pub async fn recv_msg(&self, buf: &mut [u8]) -> io::Result<Received> {
         poll_fn(|cx| self.poll_recv_call(cx, |stack| stack.udp().recv_from(self.id, buf))).await
+    }
+
+    /// Waits for datagrams and takes several in one call, as Linux does with `UDP_GRO`: those of one sender that follow each other
+    /// in the queue, equal in size but for the last, which may be shorter, as many as `buf` holds. [`Received::stride`] tells
+    /// where each begins. An empty datagram comes alone.
+    ///
+    /// # Errors
+    /// An earlier error told by ICMP, or that the stack was shut down.
+    pub async fn recv_segmented(&self, buf: &mut [u8]) -> io::Result<Received> {
+        poll_fn(|cx| self.poll_recv_segmented(cx, buf)).await
+    }
+
+    /// Like [`UdpSocket::recv_segmented`], as a poll function.
+    pub fn poll_recv_segmented(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<Received>> {
+        self.poll_recv_call(cx, |stack| stack.udp().recv_segmented(self.id, buf))
+    }
+
+    /// Like [`UdpSocket::recv_segmented`], without waiting.
+    pub fn try_recv_segmented(&self, buf: &mut [u8]) -> io::Result<Received> {
+        self.shared.look(|stack, _| stack.udp().recv_segmented(self.id, buf))
     }
 
     /// Like [`UdpSocket::recv_from`], as a poll function.

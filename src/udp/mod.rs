@@ -42,6 +42,8 @@ pub const MAX_DATAGRAMS: usize = 1_024;
 pub const MAX_MEMORY: usize = 64 << 20;
 /// Datagrams in one super-datagram, and in one call of [`Udp::send_segmented`]. Linux has the same bound.
 pub const MAX_SEGMENTS: usize = 128;
+/// Payload bytes of one call of [`Udp::send_segmented`] in either IP version: a super-datagram has 65,535 bytes with its headers.
+pub const MAX_SEGMENTED: usize = MAX_PACKET - 40 - HEADER;
 
 /// What a received datagram, or several of one sender, told besides the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -282,7 +284,9 @@ impl Udp {
         ip: &mut Ip,
         counters: &mut Counters,
     ) {
-        if let Some(burst) = &mut self.burst
+        // An empty datagram cannot be told in a row of others.
+        if size > 0
+            && let Some(burst) = &mut self.burst
             && burst.extend(src, dst, payload, size)
         {
             return;

@@ -2,11 +2,14 @@
 
 use super::*;
 use crate::device::Capabilities;
+use crate::ip::input::Input;
 use crate::ip::testing::*;
 use crate::wire::ip::Endpoint;
 use crate::wire::packet::{Frame, Packet};
 use crate::wire::seq::SeqNum;
 use proptest::prelude::{any, prop, prop_assert_eq, proptest};
+
+mod segmented;
 
 struct Host {
     ip: Ip,
@@ -44,8 +47,24 @@ impl Host {
     }
 
     fn arrive_raw(&mut self, bytes: &[u8]) -> bool {
-        let datagram = receive(&mut self.ip, bytes, &mut self.counters).unwrap();
-        self.udp.receive(datagram, &mut self.counters).is_none()
+        self.arrive_packet(Packet::from_slice(bytes))
+    }
+
+    fn arrive_packet(&mut self, packet: Packet) -> bool {
+        match self.ip.receive(packet, &mut self.counters, Instant::ZERO) {
+            Input::Datagram(datagram) => self.udp.receive(datagram, &mut self.counters).is_none(),
+            _ => panic!("IP dropped it"),
+        }
+    }
+
+    fn send_segmented(
+        &mut self,
+        id: UdpId,
+        payload: &[u8],
+        size: usize,
+        to: SocketAddr,
+    ) -> Result<usize, SocketError> {
+        self.udp.send_segmented(id, payload, size, None, to, &mut self.ip, &mut self.counters)
     }
 
     fn send_to(&mut self, id: UdpId, payload: &[u8], to: SocketAddr) -> Result<usize, SocketError> {

@@ -137,10 +137,10 @@ impl Output {
             counters.drop(DropReason::OutputQueueFull);
             return Err(SendError::Full);
         }
-        let chunk = payload.capacity();
-        if offload.is_super() || self.fits(header.dst, len) {
+        let (chunk, path) = (payload.capacity(), self.paths.for_datagrams(header.dst));
+        if offload.is_super() || header_len(header.dst) + len <= usize::from(path.mtu) {
             let mut whole = frame(header, transport, SmallVec::from_iter([payload]), offload);
-            if self.paths.for_datagrams(header.dst).may_fragment {
+            if path.may_fragment {
                 allow_fragments(&mut whole);
                 self.identify(&mut whole);
             }
@@ -158,16 +158,24 @@ impl Output {
 
     /// True if a datagram of `len` bytes above the IP header finds room. A queue that is empty takes anything.
     pub fn has_room_for(&self, dst: IpAddr, len: usize) -> bool {
-        let frames = len / self.max_fragment(dst).max(1) + 1;
-        self.queue.is_empty() || self.charged + len + frames * size_of::<Queued>() <= MAX_QUEUE
+        self.has_plenty() || self.charged + len + self.fragments(dst, len) * size_of::<Queued>() <= MAX_QUEUE
     }
 
     /// True if `count` datagrams of `len` bytes each find room behind `ahead` bytes that are about to be queued.
     pub fn has_room_for_many(&self, dst: IpAddr, len: usize, count: usize, ahead: usize) -> bool {
-        let chunk = if len <= SMALL { SMALL } else { LARGE };
-        let frames = len / self.max_fragment(dst).max(1) + 1;
-        self.queue.is_empty()
-            || self.charged + ahead + count * (chunk + frames * size_of::<Queued>()) <= MAX_QUEUE
+        let each =
+            || self.fragments(dst, len) * size_of::<Queued>() + if len <= SMALL { SMALL } else { LARGE };
+        self.has_plenty() || self.charged + ahead + count * each() <= MAX_QUEUE
+    }
+
+    /// True if there is room for whatever one call may send, so that nothing need be known of its path: 31 large chunks at most, or
+    /// as many small ones as a super-datagram has datagrams.
+    fn has_plenty(&self) -> bool {
+        self.charged <= MAX_QUEUE / 4
+    }
+
+    fn fragments(&self, dst: IpAddr, len: usize) -> usize {
+        len / self.max_fragment(dst).max(1) + 1
     }
 
     /// True if the queue is at most half full, so that a sender that found it full may try again.

@@ -95,21 +95,23 @@ impl Udp {
             return Some(datagram);
         };
         let payload = datagram.slice(HEADER..usize::from(header.length));
-        let (memory, len) = (payload.capacity(), payload.len());
+        let (memory, len) = (payload.capacity(), usize::from(header.length) - HEADER);
+        let left = datagram.packet.offload.packets(len) as u32;
         let size = match datagram.packet.offload {
-            Offload::Udp { size, .. } => len.min(size.into()),
-            _ => len,
+            Offload::Udp { size, .. } if left > 1 => size.into(),
+            _ => len as u32,
         };
-        let queued = Queued { payload, size, taken: 0, from, to: local };
-        let count = queued.datagrams();
+        let queued = Queued { payload, size, next: 0, left, from, to: local };
         if self.memory + memory > MAX_MEMORY || !socket.push(queued) {
             counters.drop(DropReason::UdpQueueFull);
             return None;
         }
         self.memory += memory;
         counters.udp_in += 1;
-        counters.udp_in_datagrams += count as u64;
-        self.announce(id);
+        counters.udp_in_datagrams += u64::from(left);
+        if !std::mem::replace(&mut socket.announced, true) {
+            self.ready.push_back(id);
+        }
         None
     }
 
@@ -313,10 +315,9 @@ impl Udp {
 
     /// Takes a datagram out of the queue. Errors: the pending one, `WouldBlock` when none waits.
     pub fn recv_from(&mut self, id: UdpId, into: &mut [u8]) -> Result<Received, SocketError> {
-        let received = self.peek_from(id, into)?;
-        if let Some(socket) = self.sockets.get_mut(id.0) {
-            self.memory -= socket.advance();
-        }
+        let socket = self.sockets.get_mut(id.0).ok_or(SocketError::NoSocket)?;
+        let received = socket.next_datagram()?.copy_to(into);
+        self.memory -= socket.advance(1);
         Ok(received)
     }
 
@@ -331,12 +332,12 @@ impl Udp {
         while full(&received)
             && let Some(next) = socket.queue.front().filter(|next| next.follows(&first))
         {
-            let len = next.copy_whole(&mut into[received.len..]);
-            if len == 0 {
+            let (len, count) = next.copy_whole(&mut into[received.len..]);
+            if count == 0 {
                 break;
             }
             received.len += len;
-            self.memory -= socket.advance_by(len);
+            self.memory -= socket.advance(count);
         }
         Ok(received)
     }
@@ -347,7 +348,7 @@ impl Udp {
         let next = socket.next_datagram()?;
         let (range, from, to) = (next.range(), next.from, next.to);
         let payload = next.payload.slice(range);
-        self.memory -= socket.advance();
+        self.memory -= socket.advance(1);
         let len = payload.len();
         Ok((payload, Received { len, stride: len, from, to }))
     }
@@ -355,11 +356,7 @@ impl Udp {
     /// Reads the next datagram and leaves it in the queue. Errors: the pending one, `WouldBlock` when none waits.
     pub fn peek_from(&mut self, id: UdpId, into: &mut [u8]) -> Result<Received, SocketError> {
         let socket = self.sockets.get_mut(id.0).ok_or(SocketError::NoSocket)?;
-        let next = socket.next_datagram()?;
-        let bytes = next.bytes();
-        let len = bytes.len().min(into.len());
-        into[..len].copy_from_slice(&bytes[..len]);
-        Ok(Received { len, stride: len, from: next.from, to: next.to })
+        Ok(socket.next_datagram()?.copy_to(into))
     }
 
     /// Closes the socket; what waits in it is dropped and its port free at once.

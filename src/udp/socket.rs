@@ -15,44 +15,49 @@ use crate::ip::Ip;
 pub(super) struct Queued {
     pub(super) payload: Slice,
     /// Bytes of each datagram but the last.
-    pub(super) size: usize,
-    /// Bytes read already.
-    pub(super) taken: usize,
+    pub(super) size: u32,
+    /// Where the next datagram begins, in bytes, and how many there still are; an empty one is one.
+    pub(super) next: u32,
+    pub(super) left: u32,
     pub(super) from: SocketAddr,
     pub(super) to: IpAddr,
 }
 
 impl Queued {
-    /// Datagrams not read yet; an empty one is one.
-    pub(super) fn datagrams(&self) -> usize {
-        (self.payload.len() - self.taken).div_ceil(self.size.max(1)).max(1)
-    }
-
     /// Where the next datagram lies in the payload.
     pub(super) fn range(&self) -> Range<usize> {
-        self.taken..self.payload.len().min(self.taken + self.size)
+        let start = self.next as usize;
+        start..self.payload.len().min(start + self.size as usize)
     }
 
-    /// The next datagram.
-    pub(super) fn bytes(&self) -> &[u8] {
-        &self.payload[self.range()]
+    /// Copies the next datagram, cut to `into`.
+    pub(super) fn copy_to(&self, into: &mut [u8]) -> Received {
+        let bytes = &self.payload[self.range()];
+        let len = bytes.len().min(into.len());
+        into[..len].copy_from_slice(&bytes[..len]);
+        Received { len, stride: len, from: self.from, to: self.to }
     }
 
     /// True if what is left here can be read together with datagrams of `first`, in strides of their size.
     pub(super) fn follows(&self, first: &Received) -> bool {
-        let rest = self.payload.len() - self.taken;
+        let rest = self.payload.len() - self.next as usize;
         rest > 0
-            && (self.size == first.stride || rest < first.stride)
+            && (self.size as usize == first.stride || rest < first.stride)
             && self.from == first.from
             && self.to == first.to
     }
 
-    /// Copies as many whole datagrams as `into` holds; returns their bytes.
-    pub(super) fn copy_whole(&self, into: &mut [u8]) -> usize {
-        let rest = &self.payload[self.taken..];
-        let whole = if rest.len() <= into.len() { rest.len() } else { into.len() / self.size * self.size };
-        into[..whole].copy_from_slice(&rest[..whole]);
-        whole
+    /// Copies as many whole datagrams as `into` holds; returns their bytes and their number.
+    pub(super) fn copy_whole(&self, into: &mut [u8]) -> (usize, u32) {
+        let rest = &self.payload[self.next as usize..];
+        if rest.len() <= into.len() {
+            into[..rest.len()].copy_from_slice(rest);
+            return (rest.len(), self.left);
+        }
+        let count = into.len() / self.size as usize;
+        let len = count * self.size as usize;
+        into[..len].copy_from_slice(&rest[..len]);
+        (len, count as u32)
     }
 }
 
@@ -96,7 +101,7 @@ impl Socket {
 
     /// Queues a datagram; false when there is no room.
     pub(super) fn push(&mut self, datagram: Queued) -> bool {
-        let (memory, count) = (datagram.payload.capacity(), datagram.datagrams());
+        let (memory, count) = (datagram.payload.capacity(), datagram.left as usize);
         let has_room = self.waiting + count <= MAX_DATAGRAMS && self.memory + memory <= MAX_QUEUE;
         if has_room {
             self.memory += memory;
@@ -114,17 +119,13 @@ impl Socket {
         self.queue.front().ok_or(SocketError::WouldBlock)
     }
 
-    /// Takes the next datagram out; returns the bytes of chunks that are free now.
-    pub(super) fn advance(&mut self) -> usize {
-        self.advance_by(self.queue.front().map_or(0, |front| front.size))
-    }
-
-    /// Takes the next datagrams out, whose bytes these are, all of one entry.
-    pub(super) fn advance_by(&mut self, bytes: usize) -> usize {
+    /// Takes the next `count` datagrams out, all of one entry; returns the bytes of chunks that are free now.
+    pub(super) fn advance(&mut self, count: u32) -> usize {
         let Some(front) = self.queue.front_mut() else { return 0 };
-        self.waiting -= bytes.div_ceil(front.size.max(1)).max(1);
-        front.taken += bytes;
-        if front.taken < front.payload.len() {
+        self.waiting -= count as usize;
+        front.left -= count;
+        front.next += count * front.size;
+        if front.left > 0 {
             return 0;
         }
         let memory = self.queue.pop_front().map_or(0, |read| read.payload.capacity());
@@ -137,7 +138,7 @@ impl Socket {
         let (before, peer) = (self.memory, self.peer);
         self.queue.retain(|datagram| peer.is_none_or(|peer| peer == datagram.from));
         self.memory = self.queue.iter().map(|datagram| datagram.payload.capacity()).sum();
-        self.waiting = self.queue.iter().map(Queued::datagrams).sum();
+        self.waiting = self.queue.iter().map(|datagram| datagram.left as usize).sum();
         before - self.memory
     }
 

@@ -16,6 +16,7 @@ use std::time::Duration;
 use nix::net::if_::if_nametoindex;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
+use nix::sys::socket::{setsockopt, sockopt::UdpGsoSegment};
 use tidegate::base::buffer::Buffer;
 use tidegate::device::netconfig::HostSide;
 use tidegate::device::tun::Tun;
@@ -315,16 +316,19 @@ fn super_segments_pass_whole() {
     let mut tun = device(true);
     for (host, stack, start) in [(HOST4, STACK4, 20), (HOST6, STACK6, 40)] {
         let (from, to) = (SocketAddr::new(addr(stack), 80), SocketAddr::new(addr(host), 81));
-        let header = TcpHeader { src_port: 80, dst_port: 81, flags: Flags::ACK, ..TcpHeader::default() };
-        let mut big = frame(from, to, protocol::TCP, header.to_bytes().to_vec(), &[7; 60_000], false);
-        big.offload = Offload::Tcp { mss: 1_400, start: start as u16 };
-        send(&mut tun, big);
         let is_tcp = |packet: &Packet| transport(packet) == (protocol::TCP, start);
-        let answer = recv_where(&mut tun, is_tcp);
-        assert_eq!(TcpHeader::parse(&answer.bytes()[start..]).unwrap().0.flags, Flags::RST);
-        let mut more = Vec::new();
-        tun.recv(&mut more, 64).unwrap();
-        assert!(!more.iter().any(is_tcp), "one answer to one segment");
+        // RFC 3168 §6.1.2: with CWR too, which the first of its segments alone means.
+        for flags in [Flags::ACK, Flags::ACK.with(Flags::CWR)] {
+            let header = TcpHeader { src_port: 80, dst_port: 81, flags, ..TcpHeader::default() };
+            let mut big = frame(from, to, protocol::TCP, header.to_bytes().to_vec(), &[7; 60_000], false);
+            big.offload = Offload::Tcp { mss: 1_400, start: start as u16 };
+            send(&mut tun, big);
+            let answer = recv_where(&mut tun, is_tcp);
+            assert_eq!(TcpHeader::parse(&answer.bytes()[start..]).unwrap().0.flags, Flags::RST);
+            let mut more = Vec::new();
+            tun.recv(&mut more, 64).unwrap();
+            assert!(!more.iter().any(is_tcp), "one answer to one segment");
+        }
 
         // A new thread is in the same network namespace.
         let client = std::thread::spawn(move || TcpStream::connect(from).unwrap().write_all(&[7; 50_000]));
@@ -346,6 +350,34 @@ fn super_segments_pass_whole() {
         assert!(data.bytes().len() > 5_000, "{} bytes", data.bytes().len());
         client.join().unwrap().unwrap();
     }
+}
+
+/// Both ways, both versions: what the kernel is given with UDP_SEGMENT comes out whole, and it tells the datagrams of ours apart.
+#[test]
+fn super_datagrams_pass_whole() {
+    let mut tun = device(true);
+    for (host, stack, start) in [(HOST4, STACK4, 20), (HOST6, STACK6, 40)] {
+        let payload: Vec<u8> = (0..60_000u32).map(|i| (i % 251) as u8).collect();
+        let sender = socket(host);
+        setsockopt(&sender, UdpGsoSegment, &1_400).unwrap();
+        sender.send_to(&payload, (stack, 7)).unwrap();
+        let packet = recv_where(&mut tun, |packet| transport(packet) == (protocol::UDP, start));
+        assert_eq!(packet.offload, Offload::Udp { size: 1_400, start: start as u16 });
+        assert_eq!(packet.bytes()[start + 8..], payload);
+
+        let receiver = socket(host);
+        let (from, to) = (SocketAddr::new(addr(stack), 7), receiver.local_addr().unwrap());
+        let mut big = datagram(from, to, &payload, false);
+        big.offload = Offload::Udp { size: 1_400, start: start as u16 };
+        send(&mut tun, big);
+        for wanted in payload.chunks(1_400) {
+            let mut buffer = [0; 2_000];
+            assert_eq!(receiver.recv_from(&mut buffer).unwrap(), (wanted.len(), from));
+            assert_eq!(&buffer[..wanted.len()], wanted);
+        }
+    }
+    let counters = tun.counters();
+    assert_eq!((counters.read_supers, counters.write_supers, counters.refused), (2, 2, 0));
 }
 
 #[test]

@@ -70,6 +70,38 @@ def udp_echo(host, port, *sizes):
                 sys.exit(f"{size} bytes: no equal answer")
 
 
+def udp_segments(host, port, size, count, rounds, gro):
+    """ROUNDS bursts of COUNT datagrams of SIZE bytes and a shorter one, each burst in one call (UDP_SEGMENT). The echo must bring
+    every datagram back as it was, in order; with GRO `gro` the kernel hands over what came together (UDP_GRO)."""
+    SOL_UDP, UDP_SEGMENT, UDP_GRO = 17, 103, 104
+    size, count, rounds = int(size), int(count), int(rounds)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    together = 0
+    with socket.socket(family, socket.SOCK_DGRAM) as udp:
+        udp.connect((host, int(port)))
+        udp.settimeout(10)
+        udp.setsockopt(SOL_UDP, UDP_SEGMENT, size)
+        if gro == "gro":
+            udp.setsockopt(SOL_UDP, UDP_GRO, 1)
+        for number in range(rounds):
+            data = os.urandom(size * count + size // 2)
+            udp.send(data)
+            sent = [data[at : at + size] for at in range(0, len(data), size)]
+            back = []
+            while len(back) < len(sent):
+                try:
+                    part, ancillary, _, _ = udp.recvmsg(65536, 64)
+                except socket.timeout:
+                    sys.exit(f"round {number}: {len(back)} of {len(sent)} datagrams came back")
+                strides = [struct.unpack_from("=H", value)[0] for level, kind, value in ancillary if (level, kind) == (SOL_UDP, UDP_GRO)]
+                stride = strides[0] if strides else len(part)
+                back += [part[at : at + stride] for at in range(0, len(part), stride)]
+                together += len(part) > stride
+            if back != sent:
+                sys.exit(f"round {number}: other datagrams came back")
+    print(together)
+
+
 def udp_refused(host, port):
     """A datagram to a closed port must come back as an error of the socket (port unreachable)."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -214,6 +246,7 @@ def close_wait(host, path):
 COMMANDS = {
     "parallel": parallel,
     "udp-echo": udp_echo,
+    "udp-segments": udp_segments,
     "udp-refused": udp_refused,
     "raw-http": raw_http,
     "reader": reader,

@@ -191,4 +191,6 @@ impl Stack {
 #[cfg(test)]
 mod hostile_tests;
 #[cfg(test)]
+mod offload_tests;
+#[cfg(test)]
 mod tests;

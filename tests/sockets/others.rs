@@ -104,3 +104,40 @@ async fn echo_requests_are_answered_on_both_versions() {
         }
     }
 }
+
+/// Many datagrams in one call, both ways; they arrive as what they are, whatever the link.
+#[tokio::test]
+async fn datagrams_are_sent_and_read_in_bulk() {
+    let (server, client) = hosts(TcpConfig::default());
+    let echo = UdpSocket::bind(&server.net, "[::]:7").await.unwrap();
+    let guard = Guard::new(7, Limits::default());
+    tokio::spawn(udp_echo::serve(echo, guard, std::future::pending()));
+    for host in [SERVER, SERVER6] {
+        let socket = UdpSocket::bind(&client.net, "[::]:0").await.unwrap();
+        let target = (host.parse::<std::net::IpAddr>().unwrap(), 7).into();
+        let mut buffer = vec![0; 65_535];
+        // The last are fragmented.
+        for (len, size) in
+            [(0, 9), (100, 1), (10_000, 1_200), (1_200, 1_200), (60_000, 1_400), (9_000, 4_000)]
+        {
+            let sent = pattern(len);
+            assert_eq!(socket.send_segmented(&sent, size, None, target).await.unwrap(), len);
+            let mut back = Vec::new();
+            while back.len() < len.div_ceil(size).max(1) {
+                let received = socket.recv_segmented(&mut buffer).await.unwrap();
+                assert_eq!(received.from, target);
+                let bytes = &buffer[..received.len];
+                back.extend(bytes.chunks(received.stride.max(1)).map(<[u8]>::to_vec));
+                back.extend(bytes.is_empty().then(Vec::new));
+            }
+            assert_eq!(back.concat(), sent);
+            assert!(back.iter().rev().skip(1).all(|datagram| datagram.len() == size), "{len} in {size}");
+        }
+        let refused = async |len, size| {
+            socket.send_segmented(&pattern(len), size, None, target).await.unwrap_err().kind()
+        };
+        assert_eq!(refused(10, 0).await, ErrorKind::InvalidInput);
+        assert_eq!(refused(129, 1).await, ErrorKind::InvalidInput);
+        assert_eq!(socket.try_recv_segmented(&mut [0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+    }
+}

@@ -32,6 +32,41 @@ case_without_offload_the_bytes_are_the_same() {
     above "frames are no larger than the MTU" "$(mean "$LOG" device_write_bytes device_writes)" 1501
 }
 
+# 40 bursts of 45 datagrams, the last one shorter, over both IP versions; half of them to a socket that takes them as one.
+udp_bursts() {
+    local host gro together=0
+    for host in "$STACK4" "$STACK6"; do
+        for gro in no gro; do
+            together=$((together + $(in_ns "$NETNS" timeout 60 "$TOOL" udp-segments "$host" 7 1400 44 10 "$gro"))) || fail "no equal answer"
+        done
+    done
+    TOGETHER=$together
+}
+
+# UDP segmentation offload: one read and one write for each burst.
+case_udp_super_datagrams_stay_whole() {
+    new_netns
+    start "$NETNS"
+    udp_bursts
+    stop
+    same "super-datagrams read" 40 "$(counter "$LOG" device_read_supers)"
+    same "super-datagrams written" 40 "$(counter "$LOG" device_write_supers)"
+    same "datagrams of the application in" 1800 "$(counter "$LOG" udp_in_datagrams)"
+    same "datagrams of the application out" 1800 "$(counter "$LOG" udp_out_datagrams)"
+    same "bursts that the kernel's socket took as one" 20 "$TOGETHER"
+    balanced "$LOG"
+}
+
+case_without_offload_the_datagrams_are_the_same() {
+    new_netns
+    start "$NETNS" --no-offload
+    udp_bursts
+    stop
+    same "super-datagrams" "0 0" "$(counter "$LOG" device_read_supers) $(counter "$LOG" device_write_supers)"
+    same "datagrams of the application" 1800 "$(counter "$LOG" udp_in_datagrams)"
+    above "frames are no larger than the MTU" "$(mean "$LOG" device_write_bytes device_writes)" 1501
+}
+
 case_the_device_queue_is_lengthened() {
     above "queue length" 1999 "$(ip -n "$NS" link show dev tide0 | sed -n 's/.* qlen \([0-9]*\).*/\1/p')"
 }

@@ -10,7 +10,7 @@ use crate::icmp::PingId;
 use crate::icmp::ping::Pings;
 use crate::tcp::options::SocketOptions;
 use crate::tcp::{ListenerId, Tcp, TcpId};
-use crate::udp::{Udp, UdpId};
+use crate::udp::{Transmit, Udp, UdpId};
 
 impl Stack {
     /// The TCP sockets.
@@ -150,7 +150,8 @@ impl Stack {
         from: Option<IpAddr>,
         to: SocketAddr,
     ) -> Result<usize, SocketError> {
-        self.udp.send_segmented(id, payload, size, from, to, &mut self.ip, &mut self.counters)
+        let transmit = Transmit { payload, size, from, to };
+        self.udp.send_segmented(id, &transmit, &mut self.ip, &mut self.counters)
     }
 
     /// Opens a socket for echo requests to `dst`, see [`Pings::open`].

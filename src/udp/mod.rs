@@ -45,6 +45,19 @@ pub const MAX_SEGMENTS: usize = 128;
 /// Payload bytes of one call of [`Udp::send_segmented`] in either IP version: a super-datagram has 65,535 bytes with its headers.
 pub const MAX_SEGMENTED: usize = MAX_PACKET - 40 - HEADER;
 
+/// Datagrams to be sent to one peer in one call.
+#[derive(Clone, Copy, Debug)]
+pub struct Transmit<'a> {
+    /// The datagrams' bytes, one after the other; nothing is one empty datagram.
+    pub payload: &'a [u8],
+    /// Bytes of each datagram but the last, which is what is left.
+    pub size: usize,
+    /// An own address of the caller's choice to send from, or the one that suits the destination.
+    pub from: Option<IpAddr>,
+    /// Who they are for.
+    pub to: SocketAddr,
+}
+
 /// What a received datagram, or several of one sender, told besides the bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
@@ -217,37 +230,30 @@ impl Udp {
         ip: &mut Ip,
         counters: &mut Counters,
     ) -> Result<usize, SocketError> {
-        self.submit(id, payload, payload.len(), from, to, ip, counters)
+        self.submit(id, &Transmit { payload, size: payload.len(), from, to }, ip, counters)
     }
 
-    /// Sends several datagrams to `to` in one call: `payload` is cut into datagrams of `size` bytes, the last one being what is left.
-    /// All of them are sent or none; where the device can segment they leave as one frame. From an own address of the caller's
-    /// choice, or else the one that suits the destination. Errors: those of [`send_to`](Udp::send_to), `Invalid` for a `size` of
-    /// zero and for more than [`MAX_SEGMENTS`] datagrams, `MessageTooLong` when all together exceed what one datagram may carry.
+    /// Sends several datagrams in one call: all of them or none. Where the device can segment they leave as one frame. Returns the
+    /// bytes sent. Errors: those of [`send_to`](Udp::send_to), `Invalid` for a `size` of zero and for more than [`MAX_SEGMENTS`]
+    /// datagrams, `MessageTooLong` when all together exceed what one packet may carry: at least [`MAX_SEGMENTED`] bytes.
     pub fn send_segmented(
         &mut self,
         id: UdpId,
-        payload: &[u8],
-        size: usize,
-        from: Option<IpAddr>,
-        to: SocketAddr,
+        transmit: &Transmit<'_>,
         ip: &mut Ip,
         counters: &mut Counters,
     ) -> Result<usize, SocketError> {
-        if size == 0 || payload.len().div_ceil(size) > MAX_SEGMENTS {
+        let len = transmit.payload.len();
+        if transmit.size == 0 || len.div_ceil(transmit.size) > MAX_SEGMENTS {
             return Err(SocketError::Invalid);
         }
-        self.submit(id, payload, size.min(payload.len()), from, to, ip, counters)
+        self.submit(id, &Transmit { size: transmit.size.min(len), ..*transmit }, ip, counters)
     }
 
-    /// Sends the datagrams of `size` bytes in `payload`; an empty payload is one empty datagram.
     fn submit(
         &mut self,
         id: UdpId,
-        payload: &[u8],
-        size: usize,
-        from: Option<IpAddr>,
-        to: SocketAddr,
+        &Transmit { payload, size, from, to }: &Transmit<'_>,
         ip: &mut Ip,
         counters: &mut Counters,
     ) -> Result<usize, SocketError> {
@@ -328,8 +334,9 @@ impl Udp {
         let first = self.recv_from(id, into)?;
         let mut received = first;
         let Some(socket) = self.sockets.get_mut(id.0) else { return Ok(first) };
-        let full = |received: &Received| received.len % first.stride.max(1) == 0 && first.stride > 0;
-        while full(&received)
+        // Behind a shorter one, or an empty one, nothing could be told apart.
+        while first.stride > 0
+            && received.len.is_multiple_of(first.stride)
             && let Some(next) = socket.queue.front().filter(|next| next.follows(&first))
         {
             let (len, count) = next.copy_whole(&mut into[received.len..]);

@@ -64,7 +64,8 @@ impl Host {
         size: usize,
         to: SocketAddr,
     ) -> Result<usize, SocketError> {
-        self.udp.send_segmented(id, payload, size, None, to, &mut self.ip, &mut self.counters)
+        let transmit = Transmit { payload, size, from: None, to };
+        self.udp.send_segmented(id, &transmit, &mut self.ip, &mut self.counters)
     }
 
     fn send_to(&mut self, id: UdpId, payload: &[u8], to: SocketAddr) -> Result<usize, SocketError> {

@@ -114,6 +114,9 @@ def load(namespace, arguments, pid, work, stack):
             # Its server needs a file for each.
             many = min(many, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 100)
         kind = [*kind, "--connections", str(many), "--sources", "8"]
+    if kind[0] == "connects" and stack == "ipstack":
+        # It never sends a FIN of its own accord after an answer.
+        kind = [*kind, "--close-first"]
     return json.loads(run([*inside, *own, *kind]))
 
 

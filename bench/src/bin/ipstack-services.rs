@@ -63,7 +63,8 @@ async fn answer(stream: &mut IpStackTcpStream) -> io::Result<()> {
         match requests.take(&block[..count]) {
             Answer::Wait => {}
             Answer::Keep => stream.write_all(ANSWER).await?,
-            Answer::Close => return stream.write_all(LAST_ANSWER).await,
+            // Its shutdown does nothing while bytes are in flight, and is not looked at again; the client closes first.
+            Answer::Close => stream.write_all(LAST_ANSWER).await?,
         }
     }
     Ok(())

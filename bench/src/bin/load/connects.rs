@@ -1,6 +1,6 @@
 //! A connection for every request: connect, ask, read to the end, close, many at a time on one thread.
 //!
-//! The server closes first, so that TIME-WAIT is there and no port of this side is used up.
+//! The server closes first, so that TIME-WAIT is there and no port of this side is used up; unless it cannot (ipstack).
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{self, AddressFamily, SockFlag, SockType, SockaddrIn};
 use tidegate_bench as bench;
+use tidegate_bench::http::LAST_ANSWER;
 
 use crate::Plan;
 
@@ -28,7 +29,7 @@ struct Connection {
 }
 
 /// Prints requests a second, and the median and 99th percentile of a whole connection's time.
-pub fn run(plan: Plan, connections: usize) -> anyhow::Result<String> {
+pub fn run(plan: Plan, connections: usize, close_first: bool) -> anyhow::Result<String> {
     let server = plan.server(bench::HTTP);
     let epoll = Epoll::new(EpollCreateFlags::empty())?;
     let mut open = Vec::new();
@@ -46,7 +47,7 @@ pub fn run(plan: Plan, connections: usize) -> anyhow::Result<String> {
         anyhow::ensure!(count > 0, "nothing happened for {LOST:?}");
         for event in &events[..count] {
             let slot = event.data() as usize;
-            let done = advance(&mut open[slot]);
+            let done = advance(&mut open[slot], close_first);
             if let Ok(false) = done {
                 continue;
             }
@@ -85,8 +86,8 @@ fn start(server: SocketAddr) -> anyhow::Result<TcpStream> {
     }
 }
 
-/// True when the answer was read to its end.
-fn advance(connection: &mut Connection) -> std::io::Result<bool> {
+/// True when the answer was read to its end, which is the server's FIN, or else its last byte.
+fn advance(connection: &mut Connection, close_first: bool) -> std::io::Result<bool> {
     if !connection.asked {
         match connection.stream.write(REQUEST) {
             Ok(_) => connection.asked = true,
@@ -101,7 +102,12 @@ fn advance(connection: &mut Connection) -> std::io::Result<bool> {
         match connection.stream.read(&mut block) {
             Ok(0) if connection.received > 0 => return Ok(true),
             Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-            Ok(count) => connection.received += count,
+            Ok(count) => {
+                connection.received += count;
+                if close_first && connection.received >= LAST_ANSWER.len() {
+                    return Ok(true);
+                }
+            }
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
             Err(error) => return Err(error),
         }

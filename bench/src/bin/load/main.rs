@@ -55,6 +55,9 @@ enum Work {
         /// How many at a time
         #[arg(long, default_value_t = 64)]
         connections: usize,
+        /// Close when the answer is whole instead of waiting for the server's FIN
+        #[arg(long)]
+        close_first: bool,
     },
     /// What `idle` starts several of
     #[command(hide = true)]
@@ -110,7 +113,7 @@ fn main() {
         Work::Receive { streams } => bulk::receive(plan, streams),
         Work::Send { streams } => bulk::send(plan, streams),
         Work::Echo => echo::run(plan),
-        Work::Connects { connections } => connects::run(plan, connections),
+        Work::Connects { connections, close_first } => connects::run(plan, connections, close_first),
         Work::Hold { connections, source, http } => idle::hold(plan, connections, source, http),
         Work::Idle { connections, sources, http } => idle::run(plan, connections, sources, http),
     };

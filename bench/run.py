@@ -69,7 +69,7 @@ def server(stack, work, programs, spin_option):
 def no_spin_option(programs):
     """How `tidegate serve` is told not to spin; nothing for one that never does."""
     told = subprocess.run([os.path.join(programs, "tidegate"), "serve", "--help"], capture_output=True, text=True)
-    return ["--spin", "0"] if "--spin" in told.stdout else []
+    return ["--busy-poll", "0"] if "--busy-poll" in told.stdout else []
 
 
 class Server:
@@ -125,7 +125,7 @@ def run(command):
     done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_SECONDS)
     if done.returncode != 0:
         said = done.stderr.strip().splitlines()
-        raise RuntimeError(said[-1] if said else f"{command[3]} failed with {done.returncode}")
+        raise RuntimeError("; ".join(said[:2]) if said else f"{command[3]} failed with {done.returncode}")
     return done.stdout
 
 

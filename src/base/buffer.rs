@@ -5,7 +5,9 @@
 //! The pool is an allocator, not state: it holds nothing but free chunks, at most [`POOL_BYTES`] of them per size.
 
 use std::ops::{Deref, Range};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+
+use super::pool::Pool;
 
 /// A chunk that holds the largest IP packet: a super-segment of 64 KiB.
 pub const LARGE: usize = 65_536;
@@ -14,38 +16,33 @@ pub const SMALL: usize = 2_048;
 /// Free bytes that the pool keeps of each size; more go back to the allocator.
 const POOL_BYTES: usize = 16 << 20;
 
-static POOLS: [Pool; 2] = [Pool::new(SMALL), Pool::new(LARGE)];
+static POOLS: [Chunks; 2] = [Chunks::new(SMALL), Chunks::new(LARGE)];
 
 type Chunk = Arc<Box<[u8]>>;
 
-struct Pool {
+struct Chunks {
     size: usize,
-    free: Mutex<Vec<Chunk>>,
+    pool: Pool<Chunk>,
 }
 
-impl Pool {
+impl Chunks {
     const fn new(size: usize) -> Self {
-        Pool { size, free: Mutex::new(Vec::new()) }
+        Chunks { size, pool: Pool::new(POOL_BYTES / size) }
     }
 
     fn take(&self) -> Chunk {
-        let pooled = self.free.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        pooled.unwrap_or_else(|| Arc::new(vec![0; self.size].into_boxed_slice()))
+        self.pool.take().unwrap_or_else(|| Arc::new(vec![0; self.size].into_boxed_slice()))
     }
 
     fn give_back(&self, mut chunk: Chunk) {
         // Of several holders only the last gives the chunk back; if two let go at once it is freed instead.
-        if Arc::get_mut(&mut chunk).is_none() {
-            return;
-        }
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        if free.len() < POOL_BYTES / self.size {
-            free.push(chunk);
+        if Arc::get_mut(&mut chunk).is_some() {
+            self.pool.give_back(chunk);
         }
     }
 }
 
-fn pool_of(chunk: &Chunk) -> &'static Pool {
+fn pool_of(chunk: &Chunk) -> &'static Chunks {
     if chunk.len() == SMALL { &POOLS[0] } else { &POOLS[1] }
 }
 

@@ -4,6 +4,7 @@ pub mod buffer;
 pub mod counters;
 pub mod hash;
 pub mod paged;
+pub mod pool;
 pub mod ranges;
 pub mod rng;
 pub mod socket;

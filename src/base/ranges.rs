@@ -1,19 +1,20 @@
 //! A set of half-open ranges of a 64-bit number line, kept sorted and merged: what arrived, what was acknowledged.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::ops::Range;
 
-/// Disjoint, non-touching, non-empty ranges in ascending order. Every operation costs O(log n) and what it merges away.
+/// Disjoint, non-touching, non-empty ranges in ascending order. Finding costs O(log n); a change moves what lies on its shorter
+/// side.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RangeSet {
-    /// Start to end.
-    ranges: BTreeMap<u64, u64>,
+    /// Starts and ends.
+    ranges: VecDeque<(u64, u64)>,
 }
 
 impl RangeSet {
     /// The empty set.
     pub const fn new() -> Self {
-        RangeSet { ranges: BTreeMap::new() }
+        RangeSet { ranges: VecDeque::new() }
     }
 
     /// Adds `range`, merging it with what it overlaps or touches; returns the merged range it became part of.
@@ -21,58 +22,52 @@ impl RangeSet {
         if range.is_empty() {
             return range;
         }
-        let Range { mut start, mut end } = range;
-        while let Some((&s, &e)) = self.ranges.range(..=end).next_back() {
-            if e < start {
-                break;
-            }
-            self.ranges.remove(&s);
-            start = start.min(s);
-            end = end.max(e);
+        let from = self.ranges.partition_point(|&(_, end)| end < range.start);
+        let to = from + self.ranges.range(from..).take_while(|&&(start, _)| start <= range.end).count();
+        let merged = match to - from {
+            0 => (range.start, range.end),
+            _ => (range.start.min(self.ranges[from].0), range.end.max(self.ranges[to - 1].1)),
+        };
+        if from == to {
+            self.ranges.insert(from, merged);
+        } else {
+            self.ranges[from] = merged;
+            self.ranges.drain(from + 1..to);
         }
-        self.ranges.insert(start, end);
-        start..end
+        merged.0..merged.1
     }
 
     /// Forgets everything below `bound`.
     pub fn remove_below(&mut self, bound: u64) {
-        while let Some((&start, &end)) = self.ranges.first_key_value() {
-            if start >= bound {
-                break;
-            }
-            self.ranges.remove(&start);
-            if end > bound {
-                self.ranges.insert(bound, end);
-            }
+        while self.ranges.pop_front_if(|&mut (_, end)| end <= bound).is_some() {}
+        if let Some(first) = self.ranges.front_mut() {
+            first.0 = first.0.max(bound);
         }
     }
 
     /// Forgets everything at or above `bound`.
     pub fn remove_above(&mut self, bound: u64) {
-        while let Some((&start, &end)) = self.ranges.last_key_value() {
-            if end <= bound {
-                break;
-            }
-            self.ranges.remove(&start);
-            if start < bound {
-                self.ranges.insert(start, bound);
-            }
+        while self.ranges.pop_back_if(|&mut (start, _)| start >= bound).is_some() {}
+        if let Some(last) = self.ranges.back_mut() {
+            last.1 = last.1.min(bound);
         }
+    }
+
+    /// Forgets everything; keeps memory for `most` ranges at most.
+    pub fn clear(&mut self, most: usize) {
+        self.ranges.clear();
+        self.ranges.shrink_to(most);
     }
 
     /// The parts of `range` that are not in the set, in ascending order.
     pub fn gaps(&self, range: Range<u64>) -> impl Iterator<Item = Range<u64>> + '_ {
-        let first = self.ranges.range(..=range.start).next_back().map_or(range.start, |(&s, _)| s);
+        let mut known = self.ranges.range(self.behind(range.start)..);
         let mut cursor = range.start;
-        let mut known = self.ranges.range(first..range.end.max(first));
         std::iter::from_fn(move || {
             while cursor < range.end {
-                let (gap_end, next) = match known.next() {
-                    Some((&s, &e)) => (s.min(range.end), e),
-                    None => (range.end, range.end),
-                };
-                let gap = cursor..gap_end;
-                cursor = cursor.max(next);
+                let (start, end) = known.next().copied().unwrap_or((range.end, range.end));
+                let gap = cursor..start.min(range.end);
+                cursor = cursor.max(end);
                 if !gap.is_empty() {
                     return Some(gap);
                 }
@@ -81,11 +76,15 @@ impl RangeSet {
         })
     }
 
+    /// The place of the first range that ends behind `at`.
+    fn behind(&self, at: u64) -> usize {
+        self.ranges.partition_point(|&(_, end)| end <= at)
+    }
+
     /// The first part of `range` that is in the set.
     pub fn first_overlap(&self, range: Range<u64>) -> Option<Range<u64>> {
-        let at_start = self.find(range.start);
-        let held = at_start.or_else(|| self.ranges.range(range.start..).next().map(|(&s, &e)| s..e))?;
-        let overlap = held.start.max(range.start)..held.end.min(range.end);
+        let &(start, end) = self.ranges.get(self.behind(range.start))?;
+        let overlap = start.max(range.start)..end.min(range.end);
         (!overlap.is_empty()).then_some(overlap)
     }
 
@@ -96,22 +95,22 @@ impl RangeSet {
 
     /// The lowest range.
     pub fn first(&self) -> Option<Range<u64>> {
-        self.ranges.first_key_value().map(|(&s, &e)| s..e)
+        self.ranges.front().map(|&(start, end)| start..end)
     }
 
     /// The highest range.
     pub fn last(&self) -> Option<Range<u64>> {
-        self.ranges.last_key_value().map(|(&s, &e)| s..e)
+        self.ranges.back().map(|&(start, end)| start..end)
     }
 
     /// The range that holds `at`.
     pub fn find(&self, at: u64) -> Option<Range<u64>> {
-        self.ranges.range(..=at).next_back().map(|(&s, &e)| s..e).filter(|range| range.contains(&at))
+        self.ranges.get(self.behind(at)).map(|&(start, end)| start..end).filter(|range| range.contains(&at))
     }
 
     /// The ranges in ascending order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Range<u64>> + '_ {
-        self.ranges.iter().map(|(&s, &e)| s..e)
+        self.ranges.iter().map(|&(start, end)| start..end)
     }
 
     /// How many ranges there are.

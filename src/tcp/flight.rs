@@ -1,7 +1,8 @@
-//! What a connection keeps only while something of it is under way, in a box of its own: an idle connection has none.
+//! What a connection keeps only while something of it is under way, in a box of its own from a pool: an idle connection has none.
 
 use std::ops::{Deref, DerefMut};
 
+use crate::base::pool::{Boxes, Pool, Pooled, Recycled};
 use crate::base::time::Instant;
 use crate::wire::seq::SeqNum;
 
@@ -46,6 +47,22 @@ impl Flight {
     }
 }
 
+impl Recycled for Flight {
+    fn pool() -> &'static Boxes<Self> {
+        static POOL: Boxes<Flight> = Pool::of_boxes();
+        &POOL
+    }
+
+    fn fresh() -> Self {
+        Flight::none()
+    }
+
+    fn recycle(&mut self) {
+        self.sent.recycle();
+        *self = Flight { sent: std::mem::replace(&mut self.sent, SentQueue::new()), ..Flight::none() };
+    }
+}
+
 /// Whether the window limits the sender (RFC 9438 §5.8, RFC 7661 §4.3): what is not used may not grow.
 #[derive(Debug)]
 pub struct Usage {
@@ -76,12 +93,12 @@ static NONE: Flight = Flight::none();
 
 /// A [`Flight`] that takes memory from its first change until [`Resting::rest`].
 #[derive(Debug, Default)]
-pub struct Resting(Option<Box<Flight>>);
+pub struct Resting(Pooled<Flight>);
 
 impl Resting {
     /// Nothing is under way any more: the memory is given back.
     pub fn rest(&mut self) {
-        self.0 = None;
+        self.0.clear();
     }
 
     /// True while it takes memory.
@@ -95,12 +112,12 @@ impl Deref for Resting {
     type Target = Flight;
 
     fn deref(&self) -> &Flight {
-        self.0.as_deref().unwrap_or(&NONE)
+        self.0.as_ref().unwrap_or(&NONE)
     }
 }
 
 impl DerefMut for Resting {
     fn deref_mut(&mut self) -> &mut Flight {
-        self.0.get_or_insert_with(|| Box::new(Flight::none()))
+        self.0.get_or_fresh()
     }
 }

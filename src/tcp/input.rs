@@ -12,7 +12,6 @@ use super::config::TcpConfig;
 use super::delivered::{Arrival, Delivered};
 use super::giving_up::NEVER;
 use super::memory::Budget;
-use super::reassembly::Reassembly;
 use super::recovery::Recovery;
 use super::segment::Segment;
 use super::state::State;
@@ -336,10 +335,10 @@ impl Tcb {
     fn end_stream(&mut self, fin: SeqNum) {
         self.rcv.fin = Some(fin);
         let end = self.rcv.offset + u64::from(fin.since(self.rcv.nxt));
-        if let Some(queue) = &mut self.reassembly {
+        if let Some(queue) = self.reassembly.as_mut() {
             queue.remove_above(end);
         }
-        self.reassembly.take_if(|queue| queue.is_empty());
+        self.reassembly.clear_if(|queue| queue.is_empty());
     }
 
     fn take_text(&mut self, segment: &mut Segment, env: &mut Env) -> Step {
@@ -371,11 +370,11 @@ impl Tcb {
         self.acknowledge_gap();
         let offset = self.rcv.offset + u64::from(segment.seq().since(self.rcv.nxt));
         let limit = self.receive_limit(env.config, env.memory);
-        let queue = self.reassembly.get_or_insert_with(|| Box::new(Reassembly::default()));
+        let queue = self.reassembly.get_or_fresh();
         if !queue.insert(offset, payload, limit) {
             env.counters.drop(DropReason::TcpReassemblyFull);
         }
-        self.reassembly.take_if(|queue| queue.is_empty());
+        self.reassembly.clear_if(|queue| queue.is_empty());
         Ok(())
     }
 
@@ -389,15 +388,13 @@ impl Tcb {
 
     /// What waited behind the gap that was just filled.
     fn fill_holes(&mut self) {
-        let Some(mut queue) = self.reassembly.take() else { return };
+        let Some(queue) = self.reassembly.as_mut() else { return };
         self.ack.at_once();
         queue.remove_below(self.rcv.offset);
-        while let Some(payload) = queue.take(self.rcv.offset) {
+        while let Some(payload) = self.reassembly.as_mut().and_then(|queue| queue.take(self.rcv.offset)) {
             self.deliver(payload);
         }
-        if !queue.is_empty() {
-            self.reassembly = Some(queue);
-        }
+        self.reassembly.clear_if(|queue| queue.is_empty());
     }
 
     fn take_fin(&mut self) {

@@ -93,7 +93,7 @@ impl Tcp {
             return;
         }
         memory.pruned += u64::from(tcb.reassembly.as_mut().is_some_and(|queue| !queue.enforce(most)));
-        tcb.reassembly.take_if(|queue| queue.is_empty());
+        tcb.reassembly.clear_if(|queue| queue.is_empty());
         let held = tcb.memory();
         memory.charge(&mut tcb.charged, held, limit);
     }

@@ -161,7 +161,7 @@ impl Tcb {
     fn send_again(&mut self, start: SeqNum, end: SeqNum, env: &mut Env) -> Frame {
         env.counters.tcp_retransmits += 1;
         self.counts.retransmitted += segments(start, end, self.mss(), self.snd.fin);
-        if let Some(episode) = self.recovery.episode.as_deref_mut() {
+        if let Some(episode) = self.recovery.episode.as_mut() {
             episode.repeats.sent_again(end.since(start), env.now);
         }
         let fin = self.snd.fin.is_some_and(|fin| fin.before(end));
@@ -327,7 +327,7 @@ impl Tcb {
 
     /// What recovery and pacing want to know of data that leaves.
     fn note_sent(&mut self, len: u32, now: Instant) {
-        if let Some(episode) = self.recovery.episode.as_deref_mut() {
+        if let Some(episode) = self.recovery.episode.as_mut() {
             episode.prr.sent(len);
         }
         if let Some(rate) = self.congestion.pacing_rate() {

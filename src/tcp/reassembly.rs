@@ -1,17 +1,20 @@
 //! Out-of-order segments that wait for a gap to fill (SHLD-31), and the SACK blocks that tell the peer of them (RFC 2018).
 //! Bounded in ranges and memory (hostile case M1): what lies farthest ahead is dropped first.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::ops::Range;
 
 use smallvec::SmallVec;
 
 use crate::base::buffer::{Buffer, Slice};
+use crate::base::pool::{Boxes, Pool, Recycled};
 use crate::base::ranges::RangeSet;
 
 /// Disjoint ranges kept at most; a hole per range is what an honest burst of losses leaves, not more.
 pub const MAX_RANGES: usize = 512;
 
+/// Payloads and ranges that an empty queue keeps memory for.
+const KEPT: usize = 256;
 /// Ranges reported again beside newer ones, as far as there is room.
 const REPEATED: usize = 4;
 /// Ranges that may wait to be reported for the first time: as many as a burst has packets.
@@ -20,14 +23,34 @@ const MAX_UNREPORTED: usize = 64;
 /// Out-of-order payloads by stream offset: bytes behind the first byte of the stream.
 #[derive(Debug, Default)]
 pub struct Reassembly {
-    /// Offset to payload; payloads never overlap.
-    payloads: BTreeMap<u64, Slice>,
+    /// Payloads with their offsets, in order; they never overlap.
+    payloads: VecDeque<(u64, Slice)>,
     ranges: RangeSet,
     /// Offsets inside the ranges that changed last, the newest first (RFC 2018 §4).
     recent: SmallVec<[u64; REPEATED]>,
     /// The first so many of them were not reported yet.
     unreported: usize,
     memory: usize,
+}
+
+impl Recycled for Reassembly {
+    fn pool() -> &'static Boxes<Self> {
+        static POOL: Boxes<Reassembly> = Pool::of_boxes();
+        &POOL
+    }
+
+    fn fresh() -> Self {
+        Reassembly::default()
+    }
+
+    fn recycle(&mut self) {
+        let Reassembly { mut payloads, mut ranges, mut recent, .. } = std::mem::take(self);
+        payloads.clear();
+        payloads.shrink_to(KEPT);
+        ranges.clear(KEPT);
+        recent.clear();
+        *self = Reassembly { payloads, ranges, recent, ..Reassembly::default() };
+    }
 }
 
 impl Reassembly {
@@ -37,13 +60,14 @@ impl Reassembly {
             return true;
         }
         let whole = offset..offset + payload.len() as u64;
-        let gaps: Vec<Range<u64>> = self.ranges.gaps(whole.clone()).collect();
+        let gaps: SmallVec<[Range<u64>; 4]> = self.ranges.gaps(whole.clone()).collect();
         for gap in gaps {
             let part = payload.slice((gap.start - offset) as usize..(gap.end - offset) as usize);
             // Copy-break: a small part must not pin the 64 KiB it came in.
             let part = if part.len() * 2 < part.capacity() { Buffer::copy_of(&part).into() } else { part };
             self.memory += part.capacity();
-            self.payloads.insert(gap.start, part);
+            let place = self.place(gap.start);
+            self.payloads.insert(place, (gap.start, part));
         }
         let merged = self.ranges.insert(whole);
         self.note_recent(merged.start);
@@ -52,7 +76,9 @@ impl Reassembly {
 
     /// Takes the payload that begins at `offset`, if it is there.
     pub fn take(&mut self, offset: u64) -> Option<Slice> {
-        let payload = self.payloads.remove(&offset)?;
+        let place = self.place(offset);
+        self.payloads.get(place).filter(|(start, _)| *start == offset)?;
+        let (_, payload) = self.payloads.remove(place)?;
         self.memory -= payload.capacity();
         self.ranges.remove_below(offset + payload.len() as u64);
         Some(payload)
@@ -60,16 +86,14 @@ impl Reassembly {
 
     /// Forgets what lies before `offset`: it was delivered by other segments. A payload that reaches beyond is cut.
     pub fn remove_below(&mut self, offset: u64) {
-        while let Some((&start, _)) = self.payloads.first_key_value() {
-            if start >= offset {
-                break;
-            }
-            let Some(payload) = self.payloads.remove(&start) else { break };
+        while let Some((start, payload)) = self.payloads.front_mut().filter(|(start, _)| *start < offset) {
             let len = payload.len();
-            if start + len as u64 > offset {
-                self.payloads.insert(offset, payload.slice((offset - start) as usize..len));
+            if *start + len as u64 > offset {
+                *payload = payload.slice((offset - *start) as usize..len);
+                *start = offset;
             } else {
                 self.memory -= payload.capacity();
+                self.payloads.pop_front();
             }
         }
         self.ranges.remove_below(offset);
@@ -77,15 +101,18 @@ impl Reassembly {
 
     /// Forgets what lies at or behind `offset`: the stream ends there. A payload that reaches beyond is cut.
     pub fn remove_above(&mut self, offset: u64) {
-        for payload in self.payloads.split_off(&offset).into_values() {
+        while let Some((_, payload)) = self.payloads.pop_back_if(|(start, _)| *start >= offset) {
             self.memory -= payload.capacity();
         }
-        if let Some(mut last) = self.payloads.last_entry() {
-            let keep = (offset - last.key()) as usize;
-            let cut = last.get().slice(0..keep.min(last.get().len()));
-            last.insert(cut);
+        if let Some((start, payload)) = self.payloads.back_mut() {
+            *payload = payload.slice(0..(offset - *start) as usize);
         }
         self.ranges.remove_above(offset);
+    }
+
+    /// Where a payload that begins at `offset` stands, or would.
+    fn place(&self, offset: u64) -> usize {
+        self.payloads.partition_point(|&(start, _)| start < offset)
     }
 
     /// The range that holds `offset`.
@@ -147,7 +174,7 @@ impl Reassembly {
     pub fn enforce(&mut self, max_memory: usize) -> bool {
         let mut kept = true;
         while self.ranges.len() > MAX_RANGES || self.memory > max_memory {
-            let Some((_, payload)) = self.payloads.pop_last() else { break };
+            let Some((_, payload)) = self.payloads.pop_back() else { break };
             self.memory -= payload.capacity();
             self.rebuild_last(payload.len() as u64);
             kept = false;
@@ -236,9 +263,9 @@ mod tests {
                 }
             }
             prop_assert_eq!(out, (0..next).map(|i| i as u8).collect::<Vec<_>>());
-            prop_assert_eq!(queue.memory(), queue.payloads.values().map(Slice::capacity).sum::<usize>());
+            prop_assert_eq!(queue.memory(), queue.payloads.iter().map(|(_, payload)| payload.capacity()).sum::<usize>());
             let held: u64 = queue.ranges.iter().map(|range| range.end - range.start).sum();
-            prop_assert_eq!(held, queue.payloads.values().map(|payload| payload.len() as u64).sum::<u64>());
+            prop_assert_eq!(held, queue.payloads.iter().map(|(_, payload)| payload.len() as u64).sum::<u64>());
         }
 
         #[test]
@@ -248,9 +275,9 @@ mod tests {
             let before: Vec<u64> = queue.ranges.iter().flatten().filter(|&i| i < bound).collect();
             queue.remove_above(bound);
             prop_assert_eq!(queue.ranges.iter().flatten().collect::<Vec<_>>(), before);
-            let held: u64 = queue.payloads.values().map(|payload| payload.len() as u64).sum();
+            let held: u64 = queue.payloads.iter().map(|(_, payload)| payload.len() as u64).sum();
             prop_assert_eq!(held, queue.ranges.iter().map(|range| range.end - range.start).sum::<u64>());
-            prop_assert_eq!(queue.memory(), queue.payloads.values().map(Slice::capacity).sum::<usize>());
+            prop_assert_eq!(queue.memory(), queue.payloads.iter().map(|(_, payload)| payload.capacity()).sum::<usize>());
         }
 
         #[test]
@@ -260,7 +287,7 @@ mod tests {
             let before: Vec<u64> = queue.ranges.iter().flatten().filter(|&i| i >= bound).collect();
             queue.remove_below(bound);
             prop_assert_eq!(queue.ranges.iter().flatten().collect::<Vec<_>>(), before);
-            let held: u64 = queue.payloads.values().map(|payload| payload.len() as u64).sum();
+            let held: u64 = queue.payloads.iter().map(|(_, payload)| payload.len() as u64).sum();
             prop_assert_eq!(held, queue.ranges.iter().map(|range| range.end - range.start).sum::<u64>());
         }
     }

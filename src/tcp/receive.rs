@@ -4,10 +4,14 @@
 use std::collections::VecDeque;
 
 use crate::base::buffer::{Buffer, SMALL, Slice};
+use crate::base::pool::{Boxes, Pool, Pooled, Recycled};
+
+/// Chunks that an empty queue keeps memory for.
+const KEPT: usize = 256;
 
 /// Received bytes in order; one word while there are none.
 #[derive(Debug, Default)]
-pub struct ReceiveQueue(Option<Box<Queued>>);
+pub struct ReceiveQueue(Pooled<Queued>);
 
 #[derive(Debug, Default)]
 struct Queued {
@@ -15,6 +19,24 @@ struct Queued {
     len: u32,
     charged: u32,
     held: u32,
+}
+
+impl Recycled for Queued {
+    fn pool() -> &'static Boxes<Self> {
+        static POOL: Boxes<Queued> = Pool::of_boxes();
+        &POOL
+    }
+
+    fn fresh() -> Self {
+        Queued::default()
+    }
+
+    fn recycle(&mut self) {
+        let mut chunks = std::mem::take(&mut self.chunks);
+        chunks.clear();
+        chunks.shrink_to(KEPT);
+        *self = Queued { chunks, ..Queued::default() };
+    }
 }
 
 #[derive(Debug)]
@@ -75,14 +97,14 @@ impl ReceiveQueue {
     /// Appends a payload: kept as it is if it fills half of its buffer, else copied behind its predecessors.
     pub fn push(&mut self, payload: Slice) {
         if !payload.is_empty() {
-            self.0.get_or_insert_default().push(payload);
+            self.0.get_or_fresh().push(payload);
         }
     }
 
     /// Copies bytes from the front and leaves them; returns how many.
     pub fn peek(&self, into: &mut [u8]) -> usize {
         let mut copied = 0;
-        for chunk in self.0.iter().flat_map(|queued| &queued.chunks) {
+        for chunk in self.0.as_ref().into_iter().flat_map(|queued| &queued.chunks) {
             let bytes = chunk.bytes();
             let len = bytes.len().min(into.len() - copied);
             into[copied..copied + len].copy_from_slice(&bytes[..len]);
@@ -97,7 +119,7 @@ impl ReceiveQueue {
     /// Copies bytes from the front and takes them away; returns how many.
     pub fn read(&mut self, into: &mut [u8]) -> usize {
         let copied = self.peek(into);
-        if let Some(queued) = &mut self.0 {
+        if let Some(queued) = self.0.as_mut() {
             queued.consume(copied);
         }
         self.release_if_empty();
@@ -113,12 +135,12 @@ impl ReceiveQueue {
 
     /// Drops everything.
     pub fn clear(&mut self) {
-        self.0 = None;
+        self.0.clear();
     }
 
     /// An idle connection keeps no buffer, not even the queue's own.
     fn release_if_empty(&mut self) {
-        self.0.take_if(|queued| queued.chunks.is_empty());
+        self.0.clear_if(|queued| queued.chunks.is_empty());
     }
 }
 
@@ -214,7 +236,7 @@ mod tests {
 
     impl ReceiveQueue {
         fn chunks(&self) -> impl Iterator<Item = &Chunk> {
-            self.0.iter().flat_map(|queued| &queued.chunks)
+            self.0.as_ref().into_iter().flat_map(|queued| &queued.chunks)
         }
     }
 

@@ -4,6 +4,7 @@
 //! What is lost is decided in `rack.rs` (by time) or here (by count); how fast sending goes on in `prr.rs`; whether the loss was
 //! none in `undo.rs`; a loss at the very end is found by `tail_probe.rs`. How large the window is belongs to `congestion`.
 
+use crate::base::pool::{Boxes, Pool, Pooled, Recycled};
 use crate::base::time::Duration;
 use crate::wire::seq::SeqNum;
 
@@ -37,7 +38,7 @@ pub enum Phase {
 }
 
 /// The state of loss recovery.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Recovery {
     /// Where the connection stands.
     pub phase: Phase,
@@ -50,7 +51,7 @@ pub struct Recovery {
     /// What is known of the path's reordering.
     pub reordering: Reordering,
     /// The repair or reduction that is going on.
-    pub episode: Option<Box<Episode>>,
+    pub episode: Pooled<Episode>,
 }
 
 /// One repair, or one reduction.
@@ -60,6 +61,21 @@ pub struct Episode {
     pub prr: Prr,
     /// What was sent again, and whether that was needed.
     pub repeats: Repeats,
+}
+
+impl Recycled for Episode {
+    fn pool() -> &'static Boxes<Self> {
+        static POOL: Boxes<Episode> = Pool::of_boxes();
+        &POOL
+    }
+
+    fn fresh() -> Self {
+        Episode { prr: Prr::default(), repeats: Repeats::new(SeqNum(0)) }
+    }
+
+    fn recycle(&mut self) {
+        *self = Episode::fresh();
+    }
 }
 
 /// How things stood before an acknowledgement.
@@ -80,7 +96,7 @@ impl Recovery {
             tail_probe: TailProbe::default(),
             timed_out: false,
             reordering: Reordering::default(),
-            episode: None,
+            episode: Pooled::none(),
         }
     }
 
@@ -88,7 +104,7 @@ impl Recovery {
     pub fn repeat(&mut self, nxt: SeqNum) {
         self.phase = Phase::Loss;
         self.recover = nxt;
-        self.episode = None;
+        self.episode.clear();
     }
 }
 
@@ -302,8 +318,8 @@ impl Tcb {
         let outstanding = self.outstanding().max(flight).min(self.congestion.window());
         let at = Reduction { mss: self.mss(), flight: outstanding, now: env.now };
         self.congestion.on_congestion(why, &at);
-        self.recovery.episode =
-            Some(Box::new(Episode { prr: Prr::new(flight), repeats: Repeats::new(self.snd.una) }));
+        *self.recovery.episode.get_or_fresh() =
+            Episode { prr: Prr::new(flight), repeats: Repeats::new(self.snd.una) };
     }
 
     /// RFC 9937 §6: at the end the window is ssthresh.
@@ -318,9 +334,8 @@ impl Tcb {
     /// All is as usual again. What was sent again is remembered: duplicates may still be reported (RFC 3708 §3).
     fn end_episode(&mut self) {
         self.recovery.phase = Phase::Open;
-        if let Some(episode) = self.recovery.episode.take() {
-            self.recovery.episode = episode.ended().map(Box::new);
-        }
+        self.recovery.episode.as_mut().map(Episode::end);
+        self.recovery.episode.clear_if(|episode| !episode.has_sent_again());
     }
 
     fn in_fast_recovery(
@@ -398,7 +413,7 @@ impl Tcb {
             ssthresh: self.congestion.ssthresh(),
             mss: self.mss(),
         };
-        if let Some(episode) = self.recovery.episode.as_deref_mut() {
+        if let Some(episode) = self.recovery.episode.as_mut() {
             let window = episode.prr.window(&step);
             self.congestion.set_window(window);
         }

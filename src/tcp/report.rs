@@ -6,6 +6,7 @@
 //! SACK the peer counts duplicate acknowledgements (RFC 5681 §3.2), so each segment out of order draws one. What the peer makes of
 //! such reports is not here.
 
+use crate::base::pool::{Boxes, Pool, Pooled, Recycled};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::SackBlocks;
 
@@ -17,11 +18,29 @@ const MAX_DUPLICATES: usize = 64;
 
 /// Duplicate ranges in the order they came; absent while there are none.
 #[derive(Debug, Default)]
-pub struct Duplicates(Option<Box<SackBlocks>>);
+pub struct Duplicates(Pooled<Ranges>);
+
+#[derive(Debug, Default)]
+struct Ranges(SackBlocks);
+
+impl Recycled for Ranges {
+    fn pool() -> &'static Boxes<Self> {
+        static POOL: Boxes<Ranges> = Pool::of_boxes();
+        &POOL
+    }
+
+    fn fresh() -> Self {
+        Ranges::default()
+    }
+
+    fn recycle(&mut self) {
+        self.0.clear();
+    }
+}
 
 impl Duplicates {
     fn push(&mut self, start: SeqNum, end: SeqNum) {
-        let ranges = self.0.get_or_insert_default();
+        let ranges = &mut self.0.get_or_fresh().0;
         if let Some(last) = ranges.last_mut().filter(|last| last.1 == start) {
             last.1 = end;
         } else if ranges.len() < MAX_DUPLICATES {
@@ -30,14 +49,14 @@ impl Duplicates {
     }
 
     fn first(&self) -> Option<(SeqNum, SeqNum)> {
-        self.0.as_ref()?.first().copied()
+        self.0.as_ref()?.0.first().copied()
     }
 
     /// The first was reported. True if it was there.
     fn pop(&mut self) -> bool {
         let Some(ranges) = self.0.as_mut() else { return false };
-        ranges.remove(0);
-        self.0.take_if(|ranges| ranges.is_empty());
+        ranges.0.remove(0);
+        self.0.clear_if(|ranges| ranges.0.is_empty());
         true
     }
 
@@ -84,7 +103,7 @@ impl Tcb {
             return blocks;
         }
         blocks.extend(self.duplicates.first());
-        let Some(queue) = &self.reassembly else { return blocks };
+        let Some(queue) = self.reassembly.as_ref() else { return blocks };
         let seq = |offset: u64| self.rcv.nxt + (offset - self.rcv.offset) as u32;
         let around = self.duplicates.first().filter(|(start, _)| start.at_or_after(self.rcv.nxt));
         let around =

@@ -8,17 +8,20 @@ use std::ops::Range;
 use smallvec::SmallVec;
 
 use crate::base::buffer::{Buffer, LARGE, SMALL, Slice};
+use crate::base::pool::{Boxes, Pool, Pooled, Recycled};
 
 /// Shorter slices are copied when they are lent: many of them would make long lists of parts.
 const LENT_LEAST: usize = 4_096;
 /// Lent slices may keep this many times more memory alive than a full queue has bytes.
 const LENT_SHARE: usize = 4;
+/// Chunks that an empty queue keeps memory for.
+const KEPT: usize = 256;
 
 /// Bytes queued behind SND.UNA, in the chunks they were copied into.
 #[derive(Debug, Default)]
 pub struct SendQueue {
     /// Absent while the queue is empty: a connection at rest keeps one word of it.
-    queued: Option<Box<Queued>>,
+    queued: Pooled<Queued>,
     /// Stream position of the first byte queued (never reset, so that chunks need not be renumbered).
     start: u64,
 }
@@ -30,6 +33,23 @@ struct Queued {
     len: usize,
     /// Bytes of buffer in the chunks.
     memory: usize,
+}
+
+impl Recycled for Queued {
+    fn pool() -> &'static Boxes<Self> {
+        static POOL: Boxes<Queued> = Pool::of_boxes();
+        &POOL
+    }
+
+    fn fresh() -> Self {
+        Queued::default()
+    }
+
+    fn recycle(&mut self) {
+        self.chunks.clear();
+        self.chunks.shrink_to(KEPT);
+        (self.len, self.memory) = (0, 0);
+    }
 }
 
 #[derive(Debug)]
@@ -136,7 +156,7 @@ impl SendQueue {
             let room = self.len() + slice.len();
             return self.append(&[IoSlice::new(slice)], room) > 0;
         }
-        let queued = self.queued.get_or_insert_default();
+        let queued = self.queued.get_or_fresh();
         queued.push(self.start, Bytes::Lent(slice.clone()));
         queued.len += slice.len();
         true
@@ -146,7 +166,7 @@ impl SendQueue {
     fn push(&mut self, bytes: &[u8], ahead: usize) -> usize {
         // A short message, or the little that scarce memory allows, does not take a large buffer.
         let busy = self.len() + ahead > 2 * SMALL;
-        let queued = self.queued.get_or_insert_default();
+        let queued = self.queued.get_or_fresh();
         if !queued.chunks.back_mut().is_some_and(Chunk::is_writable) {
             queued.push(self.start, Bytes::Copied(if busy { Buffer::large() } else { Buffer::small() }));
         }
@@ -159,7 +179,7 @@ impl SendQueue {
     /// The bytes at `offset` from the start, `len` of them (less where the queue ends), as slices in order.
     pub fn slices(&self, offset: usize, len: usize) -> SmallVec<[Slice; 4]> {
         let mut slices = SmallVec::new();
-        let Some(queued) = &self.queued else { return slices };
+        let Some(queued) = self.queued.as_ref() else { return slices };
         let mut from = self.start + offset as u64;
         let to = (from + len as u64).min(self.start + queued.len as u64);
         let first = queued.chunks.partition_point(|chunk| chunk.end() <= from);
@@ -176,19 +196,19 @@ impl SendQueue {
 
     /// Forgets the first `len` bytes: they are acknowledged.
     pub fn acknowledge(&mut self, len: usize) {
-        let Some(queued) = &mut self.queued else { return };
+        let Some(queued) = self.queued.as_mut() else { return };
         let len = len.min(queued.len);
         queued.len -= len;
         self.start += len as u64;
         while let Some(chunk) = queued.chunks.pop_front_if(|chunk| chunk.end() <= self.start) {
             queued.memory -= chunk.memory();
         }
-        self.queued.take_if(|queued| queued.chunks.is_empty());
+        self.queued.clear_if(|queued| queued.chunks.is_empty());
     }
 
     /// Drops everything.
     pub fn clear(&mut self) {
-        self.queued = None;
+        self.queued.clear();
     }
 }
 
@@ -284,7 +304,7 @@ mod tests {
                 queue.acknowledge(ack.min(model.len()));
                 model.drain(..ack.min(model.len()));
                 prop_assert_eq!(queue.len(), model.len());
-                let held = queue.queued.iter().flat_map(|queued| &queued.chunks);
+                let held = queue.queued.as_ref().into_iter().flat_map(|queued| &queued.chunks);
                 prop_assert_eq!(queue.memory(), held.map(Chunk::memory).sum::<usize>());
             }
             for (slices, expected) in lent {

@@ -13,6 +13,9 @@ use crate::wire::seq::SeqNum;
 use super::delivered::{Arrival, Delivered};
 use super::rate::Departure;
 
+/// Records that an empty queue keeps memory for.
+const KEPT: usize = 256;
+
 /// What is known of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
@@ -116,6 +119,17 @@ impl SentQueue {
             retransmitted: 0,
             origin: (SeqNum(0), 0),
         }
+    }
+
+    /// Nothing is under way any more, and all is as new; memory for [`KEPT`] records stays.
+    pub fn recycle(&mut self) {
+        let SentQueue { mut records, mut log, mut sacked, .. } = std::mem::replace(self, SentQueue::new());
+        records.clear();
+        records.shrink_to(KEPT);
+        log.clear();
+        log.shrink_to(KEPT);
+        sacked.clear(KEPT);
+        *self = SentQueue { records, log, sacked, ..SentQueue::new() };
     }
 
     /// Notes a new transmission at the end, in segments of `mss`.
@@ -421,7 +435,7 @@ impl SentQueue {
             record.mark = Mark::Outstanding;
             self.retransmitted += if record.retransmitted { record.end.since(record.start) } else { 0 };
         }
-        self.sacked = RangeSet::new();
+        self.sacked.clear(usize::MAX);
         (self.sacked_bytes, self.sacked_segments) = (0, 0);
         self.log_anew();
     }
@@ -443,8 +457,11 @@ impl SentQueue {
             let Record { start, end, sent_at, number, .. } = *record;
             Logged { start, end, sent_at, number }
         });
-        self.log = logged.collect();
-        self.log.make_contiguous().sort_by_key(|logged| logged.sent_at);
+        self.log.clear();
+        self.log.extend(logged);
+        let order =
+            |a: &Logged, b: &Logged| a.sent_at.cmp(&b.sent_at).then(a.start.offset_from(b.start).cmp(&0));
+        self.log.make_contiguous().sort_unstable_by(order);
     }
 
     /// Marks lost what left in segments larger than `mss`; true if there was any. What is contiguous becomes one range, which is

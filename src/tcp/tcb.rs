@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::base::counters::Counters;
+use crate::base::pool::Pooled;
 use crate::base::socket::{Readiness, SocketError};
 use crate::base::time::Instant;
 use crate::device::Capabilities;
@@ -222,7 +223,7 @@ pub struct Tcb {
     /// Bytes to be read.
     pub receive_queue: ReceiveQueue,
     /// Out-of-order segments; absent while there are none.
-    pub reassembly: Option<Box<Reassembly>>,
+    pub reassembly: Pooled<Reassembly>,
     /// What came twice, to be reported.
     pub duplicates: Duplicates,
     /// How large the receive buffer should be; absent until data comes.
@@ -292,7 +293,7 @@ impl Tcb {
             send_queue: SendQueue::default(),
             flight: Resting::default(),
             receive_queue: ReceiveQueue::default(),
-            reassembly: None,
+            reassembly: Pooled::none(),
             duplicates: Duplicates::default(),
             tuning: None,
         }
@@ -425,7 +426,7 @@ impl Tcb {
         }
         self.send_queue.clear();
         self.flight.rest();
-        self.reassembly = None;
+        self.reassembly.clear();
         self.deadlines = ConnectionDeadlines::new();
         self.syn_due = false;
         self.probe_due = false;

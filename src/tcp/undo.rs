@@ -45,10 +45,14 @@ impl Repeats {
 }
 
 impl Episode {
-    /// What stays of it at its end: what was sent again.
-    pub fn ended(mut self) -> Option<Self> {
+    /// It ends; what was sent again is still known.
+    pub fn end(&mut self) {
         (self.repeats.frto, self.repeats.new_data_first) = (false, false);
-        self.repeats.first_at.is_some().then_some(self)
+    }
+
+    /// Something was sent again.
+    pub fn has_sent_again(&self) -> bool {
+        self.repeats.first_at.is_some()
     }
 }
 
@@ -60,14 +64,14 @@ impl Tcb {
 
     /// There was no new data to send, or no room for it: what is lost goes again (RFC 5682 §2.1 step 2a).
     pub fn go_on_repeating(&mut self) {
-        if let Some(episode) = self.recovery.episode.as_deref_mut() {
+        if let Some(episode) = self.recovery.episode.as_mut() {
             (episode.repeats.frto, episode.repeats.new_data_first) = (false, false);
         }
     }
 
     /// D-SACK: `start..end` arrived twice.
     pub fn forgive_repeat(&mut self, start: SeqNum, end: SeqNum) {
-        if let Some(repeats) = self.recovery.episode.as_deref_mut().map(|episode| &mut episode.repeats)
+        if let Some(repeats) = self.recovery.episode.as_mut().map(|episode| &mut episode.repeats)
             && end.after(repeats.from)
         {
             repeats.needed = repeats.needed.saturating_sub(end.since(start));
@@ -79,17 +83,17 @@ impl Tcb {
         let una = self.snd.una;
         // RFC 5682 §2.1 step 1: not amid a repair.
         let frto = env.config.frto && (first || self.recovery.phase == Phase::Loss);
-        let fresh = || Box::new(Episode { prr: Prr::default(), repeats: Repeats::new(una) });
-        if first {
-            self.recovery.episode = None;
+        let episode = &mut self.recovery.episode;
+        if first || episode.is_none() {
+            *episode.get_or_fresh() = Episode { prr: Prr::default(), repeats: Repeats::new(una) };
         }
-        let repeats = &mut self.recovery.episode.get_or_insert_with(fresh).repeats;
+        let repeats = &mut episode.get_or_fresh().repeats;
         (repeats.frto, repeats.new_data_first) = (frto, false);
     }
 
     /// After the repair has ended, too, every copy may be reported as a duplicate.
     pub fn undo_late(&mut self, delivered: &Delivered, env: &mut Env) {
-        let repeats = self.recovery.episode.as_deref().map(|episode| &episode.repeats);
+        let repeats = self.recovery.episode.as_ref().map(|episode| &episode.repeats);
         if delivered.duplicate.is_some() && repeats.is_some_and(|repeats| repeats.needed == 0) {
             self.undo(env);
         }
@@ -98,7 +102,7 @@ impl Tcb {
     /// Nothing was lost: the originals' timestamps are echoed (RFC 4015), or every copy is reported as a duplicate, or all has arrived
     /// without a copy.
     pub fn was_spurious(&self, recovered: bool, arrival: &Arrival) -> bool {
-        let Some(repeats) = self.recovery.episode.as_deref().map(|episode| &episode.repeats) else {
+        let Some(repeats) = self.recovery.episode.as_ref().map(|episode| &episode.repeats) else {
             return false;
         };
         match repeats.first_at {
@@ -112,7 +116,7 @@ impl Tcb {
     pub fn timeout_was_spurious(&mut self, recovered: bool, newer: bool, delivered: &Delivered) -> bool {
         let (recover, nxt, sack) = (self.recovery.recover, self.snd.nxt, self.agreed.sack);
         let can_send_new = self.unsent() > 0 && (self.snd.una + self.snd.wnd).after(nxt);
-        let Some(repeats) = self.recovery.episode.as_deref_mut().map(|episode| &mut episode.repeats) else {
+        let Some(repeats) = self.recovery.episode.as_mut().map(|episode| &mut episode.repeats) else {
             return false;
         };
         if !repeats.frto {
@@ -144,7 +148,7 @@ impl Tcb {
             self.flight.sent.unmark_lost();
         }
         self.recovery.phase = Phase::Open;
-        self.recovery.episode = None;
+        self.recovery.episode.clear();
         self.recovery.timed_out = false;
         self.rtt.backoff = 0;
         self.retries = 0;

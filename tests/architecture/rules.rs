@@ -43,8 +43,8 @@ const OUTSIDE_WORLD: [(&str, &[&str]); 13] = [
     ("std::env", &[]),
     ("std::process", &[]),
     ("getrandom", &[]),
-    // The buffer pool is shared by shards; the in-memory pipe by its two ends.
-    ("Mutex", &["src/base/buffer.rs", "src/device/"]),
+    // The pools are shared by shards; the in-memory pipe by its two ends.
+    ("Mutex", &["src/base/pool.rs", "src/device/"]),
     ("RwLock", &[]),
     ("Condvar", &[]),
     ("println", &[]),

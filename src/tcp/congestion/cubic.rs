@@ -32,7 +32,20 @@ enum Phase {
 struct Steady {
     curve: Curve,
     /// The state before the last reduction (§4.9).
-    before: Option<Cubic>,
+    before: Option<Before>,
+}
+
+#[derive(Clone, Debug)]
+struct Before {
+    cwnd: u32,
+    ssthresh: u32,
+    past: Past,
+}
+
+#[derive(Clone, Debug)]
+enum Past {
+    Curve(Curve),
+    SlowStart(Phase),
 }
 
 impl Cubic {
@@ -80,17 +93,14 @@ impl Cubic {
 
     /// Remembers the state for [`Algorithm::undo`] and lowers the threshold.
     fn reduce(&mut self, mss: u32) {
-        let mut before = self.clone();
-        let curve = match &mut before.phase {
-            Phase::Steady(steady) => {
-                steady.before = None;
-                steady.curve.clone()
-            }
-            Phase::Fresh(_) | Phase::Search(_) => Curve::new(),
+        let past = match &self.phase {
+            Phase::Steady(steady) => Past::Curve(steady.curve.clone()),
+            initial => Past::SlowStart(initial.clone()),
         };
-        let mut steady = Steady { curve, before: Some(before) };
+        self.settle();
+        let Phase::Steady(steady) = &mut self.phase else { return };
+        steady.before = Some(Before { cwnd: self.cwnd, ssthresh: self.ssthresh, past });
         steady.curve.reduce(self.cwnd);
-        self.phase = Phase::Steady(Box::new(steady));
         // §4.6: β = 0.7; at least two segments.
         let reduced = (u64::from(self.cwnd) * 7 / 10) as u32;
         self.ssthresh = reduced.max(mss.saturating_mul(2));
@@ -144,9 +154,12 @@ impl Algorithm for Cubic {
         if let Phase::Steady(steady) = &mut self.phase
             && let Some(before) = steady.before.take()
         {
-            let now = std::mem::replace(self, before);
-            self.cwnd = self.cwnd.max(now.cwnd);
-            self.ssthresh = self.ssthresh.max(now.ssthresh);
+            self.cwnd = self.cwnd.max(before.cwnd);
+            self.ssthresh = self.ssthresh.max(before.ssthresh);
+            match before.past {
+                Past::Curve(curve) => steady.curve = curve,
+                Past::SlowStart(phase) => self.phase = phase,
+            }
         }
     }
 

@@ -6,6 +6,8 @@ import json
 import os
 import resource
 import select
+import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -35,6 +37,8 @@ LOADS = {
 }
 # smoltcp looks at every socket for each packet; its program has those of one port alone.
 SMOLTCP_PORTS = {"send1": "19", "send8": "19", "recv1": "9", "recv8": "9", "echo": "7", "http": "80", "connect": "80"}
+# How `tidegate serve` is told not to spin.
+SLEEPING = ["--busy-poll", "0"]
 # Memory repeats: one run of each is enough.
 ONCE = ("idle", "idle-http")
 # Which work says something about a stack, where not all of it does: echo-spin is for those that can spin, the axum program runs on two
@@ -47,8 +51,9 @@ LEFT_OUT = {
 }
 
 
-def server(stack, work, programs, spin_option):
+def server(stack, work, arguments):
     """The command of the server that a stack does this work with."""
+    programs = arguments.programs
     program = lambda name, *rest: [os.path.join(programs, name), *rest]
     if stack == "veth":
         return program("axum-app", "kernel") if work == "axum" else program("kernel-services")
@@ -63,13 +68,7 @@ def server(stack, work, programs, spin_option):
         return program("tidegate-http")
     if work == "axum":
         return program("axum-app", "tidegate")
-    return program("tidegate", "serve", *(spin_option if work == "echo" else []))
-
-
-def no_spin_option(programs):
-    """How `tidegate serve` is told not to spin; nothing for one that never does."""
-    told = subprocess.run([os.path.join(programs, "tidegate"), "serve", "--help"], capture_output=True, text=True)
-    return ["--busy-poll", "0"] if "--busy-poll" in told.stdout else []
+    return program("tidegate", "serve", *shlex.split(arguments.serve), *(SLEEPING if work == "echo" else []))
 
 
 class Server:
@@ -153,9 +152,9 @@ def processor_ticks():
     return sum(ticks), ticks[7]
 
 
-def one(arguments, places, stack, work, spin_option):
+def one(arguments, places, stack, work):
     """One run that counts, or the last of several in which too much was stolen."""
-    command = server(stack, work, arguments.programs, spin_option)
+    command = server(stack, work, arguments)
     for _ in range(MOST_TRIES):
         before = processor_ticks()
         with Server(places["far" if stack == "veth" else stack], command) as pid:
@@ -170,7 +169,6 @@ def one(arguments, places, stack, work, spin_option):
 def all_runs(arguments, places, works):
     """Round by round, each work with every stack in turn, so that whatever the machine does it does to all."""
     done = {(line["round"], line["work"], line["stack"]) for line in table.read(arguments.results)}
-    spin_option = no_spin_option(arguments.programs)
     stacks = [stack for stack in places if stack != "far"]
     for number in range(arguments.rounds):
         for work in works:
@@ -178,7 +176,7 @@ def all_runs(arguments, places, works):
                 if work in LEFT_OUT.get(stack, ()) or (work in ONCE and number > 0) or (number, work, stack) in done:
                     continue
                 try:
-                    result = one(arguments, places, stack, work, spin_option)
+                    result = one(arguments, places, stack, work)
                 except (RuntimeError, subprocess.TimeoutExpired) as error:
                     print(f"    {work} {stack}: {error}", file=sys.stderr)
                     continue
@@ -196,6 +194,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1.0)
     parser.add_argument("--connections", type=int, default=100_000)
+    parser.add_argument("--serve", default="", help="further arguments of tidegate serve")
     parser.add_argument("--report", help="write this page too")
     parser.add_argument("--command", help="what the page says that made it")
     parser.add_argument("places", nargs="+", help="STACK=NAMESPACE")
@@ -204,6 +203,8 @@ def main():
     for work in works:
         if work not in LOADS:
             sys.exit(f"bench: no work '{work}'; there is {','.join(LOADS)}")
+    # Told to end, end what was started first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     # Before the load adds its own.
     load_average = os.getloadavg()[0]
     places = dict(place.split("=", 1) for place in arguments.places)

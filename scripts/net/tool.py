@@ -172,34 +172,6 @@ def serve_files(folder, port):
         server.serve_forever()
 
 
-def rate(direction, host, port, seconds, streams="1"):
-    """Moves bytes for SECONDS over STREAMS connections and prints Gbit/s: `receive` from chargen, `send` to discard."""
-    children = []
-    for _ in range(int(streams)):
-        reading, writing = os.pipe()
-        if os.fork() == 0:
-            os.write(writing, b"%.0f" % move(direction, host, port, float(seconds)))
-            os._exit(0)
-        os.close(writing)
-        children.append(reading)
-    rates = [float(os.read(child, 64) or sys.exit("a stream failed")) for child in children]
-    print(f"{sum(rates) / 1e9:.2f}")
-
-
-def move(direction, host, port, seconds):
-    """One connection's bits per second."""
-    buffer = bytearray(1 << 20)
-    moved = 0
-    with connect(host, port) as stream:
-        started = time.monotonic()
-        while (elapsed := time.monotonic() - started) < seconds:
-            step = stream.recv_into(buffer) if direction == "receive" else stream.send(buffer)
-            if step == 0:
-                sys.exit("the server closed")
-            moved += step
-    return moved * 8 / elapsed
-
-
 def upload(host, port, path):
     """A whole file to the discard service, in large writes, ended by a half-close."""
     with connect(host, port) as stream, open(path, "rb") as file:
@@ -252,7 +224,6 @@ COMMANDS = {
     "reader": reader,
     "tun-fd": tun_fd,
     "serve-files": serve_files,
-    "rate": rate,
     "upload": upload,
     "leave": leave,
     "close-wait": close_wait,

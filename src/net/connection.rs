@@ -49,14 +49,18 @@ impl Connection {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        let into = buf.initialize_unfilled();
-        let held = head.take(into);
-        let read = match held {
-            0 => std::task::ready!(self.poll(cx, Direction::Read, |tcp, id, now| tcp.recv(id, into, now)))?,
-            held => held,
-        };
-        buf.advance(read);
-        Poll::Ready(Ok(()))
+        let held = head.bytes();
+        if !held.is_empty() {
+            let len = held.len().min(buf.remaining());
+            buf.put_slice(&held[..len]);
+            head.consume(len);
+            return Poll::Ready(Ok(()));
+        }
+        let most = buf.remaining();
+        let read = self.poll(cx, Direction::Read, |tcp, id, now| {
+            tcp.recv_parts(id, most, now, |part| buf.put_slice(part))
+        });
+        read.map_ok(drop)
     }
 
     /// Makes `head` hold bytes, unless the stream is at its end: the first received range is moved out, not copied.

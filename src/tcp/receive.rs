@@ -103,27 +103,35 @@ impl ReceiveQueue {
 
     /// Copies bytes from the front and leaves them; returns how many.
     pub fn peek(&self, into: &mut [u8]) -> usize {
-        let mut copied = 0;
+        let (most, mut copied) = (into.len(), 0);
+        self.look(most, |part| {
+            into[copied..copied + part.len()].copy_from_slice(part);
+            copied += part.len();
+        })
+    }
+
+    /// Shows `part` at most `most` bytes from the front, range by range, and takes them away; returns how many.
+    pub fn read(&mut self, most: usize, part: impl FnMut(&[u8])) -> usize {
+        let read = self.look(most, part);
+        if let Some(queued) = self.0.as_mut() {
+            queued.consume(read);
+        }
+        self.release_if_empty();
+        read
+    }
+
+    fn look(&self, most: usize, mut part: impl FnMut(&[u8])) -> usize {
+        let mut left = most;
         for chunk in self.0.as_ref().into_iter().flat_map(|queued| &queued.chunks) {
             let bytes = chunk.bytes();
-            let len = bytes.len().min(into.len() - copied);
-            into[copied..copied + len].copy_from_slice(&bytes[..len]);
-            copied += len;
-            if copied == into.len() {
+            let len = bytes.len().min(left);
+            part(&bytes[..len]);
+            left -= len;
+            if left == 0 {
                 break;
             }
         }
-        copied
-    }
-
-    /// Copies bytes from the front and takes them away; returns how many.
-    pub fn read(&mut self, into: &mut [u8]) -> usize {
-        let copied = self.peek(into);
-        if let Some(queued) = self.0.as_mut() {
-            queued.consume(copied);
-        }
-        self.release_if_empty();
-        copied
+        most - left
     }
 
     /// Takes the first range away without a copy, at most `most` bytes of it; empty if nothing waits.
@@ -277,7 +285,7 @@ mod tests {
         queue.push(whole(100));
         queue.push(whole(50_000));
         assert_eq!(queue.take(usize::MAX).map(|slice| slice.len()), Some(100));
-        assert_eq!(queue.read(&mut [0; 60_000]), 50_000);
+        assert_eq!(queue.read(60_000, |_| ()), 50_000);
         assert_eq!((queue.len(), queue.memory(), queue.0.is_none()), (0, 0, true));
         assert!(queue.take(usize::MAX).is_none());
     }
@@ -296,7 +304,11 @@ mod tests {
                     queue.take(read.max(1)).map(|slice| slice.to_vec()).unwrap_or_default()
                 } else {
                     let mut into = vec![0; read];
-                    let n = queue.read(&mut into);
+                    let mut at = 0;
+                    let n = queue.read(into.len(), |part| {
+                        into[at..at + part.len()].copy_from_slice(part);
+                        at += part.len();
+                    });
                     prop_assert_eq!(n, read.min(model.len()));
                     into[..n].to_vec()
                 };

@@ -87,9 +87,24 @@ impl Tcp {
 
     /// Reads received bytes; zero at the end of the stream. It stops in front of the last urgent byte.
     pub fn recv(&mut self, id: TcpId, into: &mut [u8], now: Instant) -> Result<usize, SocketError> {
+        let mut copied = 0;
+        self.recv_parts(id, into.len(), now, |part| {
+            into[copied..copied + part.len()].copy_from_slice(part);
+            copied += part.len();
+        })
+    }
+
+    /// [`Tcp::recv`] of `most` bytes into whatever `part` puts them in, range by range: memory that nothing was written to, say.
+    pub fn recv_parts(
+        &mut self,
+        id: TcpId,
+        most: usize,
+        now: Instant,
+        part: impl FnMut(&[u8]),
+    ) -> Result<usize, SocketError> {
         self.receive_with(id, now, |tcb| {
-            let most = into.len().min(tcb.readable());
-            tcb.receive_queue.read(&mut into[..most])
+            let most = most.min(tcb.readable());
+            tcb.receive_queue.read(most, part)
         })
     }
 

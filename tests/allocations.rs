@@ -25,8 +25,8 @@ use tidegate::wire::packet::Packet;
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Rounds until pools and queues have their size, and rounds that are counted.
-const WARM_UP: usize = 500;
-const COUNTED: usize = 500;
+const WARM_UP: usize = 300;
+const COUNTED: usize = 200;
 
 /// These open a connection in each round; they show nothing here.
 const NEW_CONNECTIONS: [&str; 2] = ["open_close", "sack_in"];

@@ -49,12 +49,17 @@ impl Instant {
     }
 }
 
+/// Saturates, in 64 bits: [`Duration::as_nanos`] counts in 128.
+const fn nanos(duration: Duration) -> u64 {
+    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos() as u64)
+}
+
 impl Add<Duration> for Instant {
     type Output = Instant;
 
     /// Saturates: a deadline past the end of time is the end of time.
     fn add(self, duration: Duration) -> Instant {
-        Instant(self.0.saturating_add(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+        Instant(self.0.saturating_add(nanos(duration)))
     }
 }
 
@@ -69,7 +74,7 @@ impl Sub<Duration> for Instant {
 
     /// Saturates at the origin.
     fn sub(self, duration: Duration) -> Instant {
-        Instant(self.0.saturating_sub(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)))
+        Instant(self.0.saturating_sub(nanos(duration)))
     }
 }
 

@@ -108,6 +108,9 @@ impl Output {
     /// Gives an IPv4 frame that routers may fragment its identification; the wire packets of a super-segment are numbered from
     /// it on (RFC 6864 §4.2). Atomic datagrams keep their zero.
     pub fn identify(&mut self, frame: &mut Frame) {
+        if frame.headers().get(FLAGS).is_none_or(|flags| flags & DONT_FRAGMENT != 0) {
+            return;
+        }
         let packets = frame.offload.packets(frame.payload_len());
         let Some(header) = ipv4_header(frame).filter(|header| header[FLAGS] & DONT_FRAGMENT == 0) else {
             return;

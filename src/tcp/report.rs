@@ -99,7 +99,7 @@ impl Tcb {
     /// The blocks of the next segment: a duplicate first (RFC 2883 §4) and the block around it, then the newest ranges (RFC 2018 §4).
     pub fn sack_blocks(&self) -> SackBlocks {
         let mut blocks = SackBlocks::new();
-        if !self.agreed.sack {
+        if !self.agreed.sack || (self.duplicates.is_empty() && self.reassembly.is_none()) {
             return blocks;
         }
         blocks.extend(self.duplicates.first());

@@ -7,8 +7,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::ops::Range;
 
 use etherparse::{
-    IpDscp, IpEcn, IpFragOffset, IpNumber, Ipv4Header, Ipv4HeaderSlice, Ipv6FlowLabel, Ipv6FragmentHeader,
-    Ipv6Header, Ipv6HeaderSlice,
+    IpFragOffset, IpNumber, Ipv4Header, Ipv4HeaderSlice, Ipv6FlowLabel, Ipv6FragmentHeader, Ipv6Header,
+    Ipv6HeaderSlice,
 };
 use smallvec::SmallVec;
 
@@ -44,31 +44,28 @@ impl IpHeader {
     pub fn encode(&self, len: usize, fragment: Option<Fragment>) -> HeaderBytes {
         match (self.src, self.dst) {
             (IpAddr::V4(src), IpAddr::V4(dst)) => {
-                HeaderBytes::from_slice(&self.encode_v4(src, dst, len, fragment).to_bytes())
+                HeaderBytes::from_slice(&self.encode_v4(src, dst, len, fragment))
             }
             // Should the versions ever differ, the IPv4 address goes in its mapped form.
             (src, dst) => self.encode_v6(octets16(src), octets16(dst), len, fragment),
         }
     }
 
-    fn encode_v4(&self, src: Ipv4Addr, dst: Ipv4Addr, len: usize, fragment: Option<Fragment>) -> Ipv4Header {
+    fn encode_v4(&self, src: Ipv4Addr, dst: Ipv4Addr, len: usize, fragment: Option<Fragment>) -> [u8; 20] {
         let part = fragment.unwrap_or_default();
-        let mut ip = Ipv4Header {
-            total_len: (Ipv4Header::MIN_LEN + len) as u16,
-            identification: part.id as u16,
-            dont_fragment: fragment.is_none(),
-            more_fragments: part.more,
-            fragment_offset: IpFragOffset::try_new(part.offset / 8).unwrap_or_default(),
-            time_to_live: self.hop_limit,
-            protocol: IpNumber(self.protocol),
-            source: src.octets(),
-            destination: dst.octets(),
-            dscp: IpDscp::try_new(self.traffic_class >> 2).unwrap_or_default(),
-            ecn: IpEcn::try_new(self.traffic_class & 3).unwrap_or_default(),
-            ..Ipv4Header::default()
-        };
-        ip.header_checksum = ip.calc_header_checksum();
-        ip
+        let dont_fragment = if fragment.is_none() { 0x4000 } else { 0 };
+        let more = if part.more { 0x2000 } else { 0 };
+        let mut bytes = [0; 20];
+        (bytes[0], bytes[1]) = (0x45, self.traffic_class);
+        bytes[2..4].copy_from_slice(&((20 + len) as u16).to_be_bytes());
+        bytes[4..6].copy_from_slice(&(part.id as u16).to_be_bytes());
+        bytes[6..8].copy_from_slice(&(dont_fragment | more | part.offset / 8).to_be_bytes());
+        (bytes[8], bytes[9]) = (self.hop_limit, self.protocol);
+        bytes[12..16].copy_from_slice(&src.octets());
+        bytes[16..20].copy_from_slice(&dst.octets());
+        let sum = Sum::new().add(&bytes).checksum();
+        bytes[10..12].copy_from_slice(&sum.to_be_bytes());
+        bytes
     }
 
     /// The payload length counts the fragment header, which is an extension header (RFC 8200 §3).

@@ -12,6 +12,8 @@ use super::seq::SeqNum;
 pub const MIN_HEADER: usize = 20;
 /// Bytes of a TCP header with all the options it can hold.
 pub const MAX_HEADER: usize = 60;
+/// Bytes of options that a header can hold.
+pub const MAX_OPTIONS: usize = MAX_HEADER - MIN_HEADER;
 /// Where the checksum lies in the header.
 pub const CHECKSUM_OFFSET: usize = 16;
 /// Bytes that the timestamps option takes in every later segment, padding included.
@@ -109,6 +111,13 @@ impl Options {
     /// list without harm (MUST-7), no alignment is expected (MUST-64).
     pub fn parse(mut bytes: &[u8]) -> Self {
         let mut options = Options::default();
+        // What nearly every segment carries, as nearly every sender lays it out (RFC 7323 appendix A).
+        if let [1, 1, 8, 10, stamps @ ..] = bytes
+            && stamps.len() == 8
+        {
+            options.take(8, stamps);
+            return options;
+        }
         loop {
             let (kind, rest) = match bytes {
                 [] | [0, ..] => return options,
@@ -143,45 +152,55 @@ impl Options {
         }
     }
 
-    /// Bytes these options take with their padding.
-    pub fn len(&self) -> usize {
-        let mut bytes = SmallVec::<[u8; 40]>::new();
-        self.write(&mut bytes);
-        bytes.len()
-    }
-
     /// True if nothing would be written.
     pub fn is_empty(&self) -> bool {
         *self == Options::default()
     }
 
-    /// Writes the options in the order that Linux uses, padded with NOPs to whole words.
-    pub fn write(&self, out: &mut SmallVec<[u8; 40]>) {
+    /// Writes the options in the order that Linux uses, padded with NOPs to whole words; returns how many bytes that are.
+    pub fn write(&self, out: &mut [u8; MAX_OPTIONS]) -> usize {
+        let mut out = Writer { out, len: 0 };
         if let Some(mss) = self.mss {
-            out.extend_from_slice(&[2, 4]);
-            out.extend_from_slice(&mss.to_be_bytes());
+            let [a, b] = mss.to_be_bytes();
+            out.put([2, 4, a, b]);
         }
         match (self.sack_permitted, self.timestamps.is_some()) {
-            (true, true) => out.extend_from_slice(&[4, 2]),
-            (true, false) => out.extend_from_slice(&[1, 1, 4, 2]),
-            (false, true) => out.extend_from_slice(&[1, 1]),
+            (true, true) => out.put([4, 2]),
+            (true, false) => out.put([1, 1, 4, 2]),
+            (false, true) => out.put([1, 1]),
             (false, false) => {}
         }
         if let Some(Timestamps { val, ecr }) = self.timestamps {
-            out.extend_from_slice(&[8, 10]);
-            out.extend_from_slice(&val.to_be_bytes());
-            out.extend_from_slice(&ecr.to_be_bytes());
+            out.put([8, 10]);
+            out.put(val.to_be_bytes());
+            out.put(ecr.to_be_bytes());
         }
         if let Some(shift) = self.window_scale {
-            out.extend_from_slice(&[1, 3, 3, shift]);
+            out.put([1, 3, 3, shift]);
         }
-        let room = (40usize.saturating_sub(out.len() + 4) / 8).min(self.sack.len());
+        let room = (MAX_OPTIONS.saturating_sub(out.len + 4) / 8).min(self.sack.len());
         if room > 0 {
-            out.extend_from_slice(&[1, 1, 5, 2 + 8 * room as u8]);
+            out.put([1, 1, 5, 2 + 8 * room as u8]);
             for (left, right) in &self.sack[..room] {
-                out.extend_from_slice(&left.0.to_be_bytes());
-                out.extend_from_slice(&right.0.to_be_bytes());
+                out.put(left.0.to_be_bytes());
+                out.put(right.0.to_be_bytes());
             }
+        }
+        out.len
+    }
+}
+
+/// Puts bytes behind each other; what does not fit is left out.
+struct Writer<'a> {
+    out: &'a mut [u8; MAX_OPTIONS],
+    len: usize,
+}
+
+impl Writer<'_> {
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        if let Some(place) = self.out.get_mut(self.len..self.len + N) {
+            place.copy_from_slice(&bytes);
+            self.len += N;
         }
     }
 }
@@ -231,20 +250,19 @@ impl TcpHeader {
 
     /// The header's bytes, its checksum field zero.
     pub fn to_bytes(&self) -> SmallVec<[u8; MAX_HEADER]> {
-        let mut options = SmallVec::<[u8; 40]>::new();
-        self.options.write(&mut options);
-        let mut bytes = SmallVec::new();
-        bytes.extend_from_slice(&self.src_port.to_be_bytes());
-        bytes.extend_from_slice(&self.dst_port.to_be_bytes());
-        bytes.extend_from_slice(&self.seq.0.to_be_bytes());
-        bytes.extend_from_slice(&self.ack.0.to_be_bytes());
-        bytes.push(((MIN_HEADER + options.len()) << 2) as u8);
-        bytes.push(self.flags.0);
-        bytes.extend_from_slice(&self.window.to_be_bytes());
-        bytes.extend_from_slice(&[0, 0]);
-        bytes.extend_from_slice(&self.urgent.to_be_bytes());
-        bytes.extend_from_slice(&options);
-        bytes
+        let mut options = [0; MAX_OPTIONS];
+        let options_len = self.options.write(&mut options);
+        let mut bytes = [0; MAX_HEADER];
+        bytes[0..2].copy_from_slice(&self.src_port.to_be_bytes());
+        bytes[2..4].copy_from_slice(&self.dst_port.to_be_bytes());
+        bytes[4..8].copy_from_slice(&self.seq.0.to_be_bytes());
+        bytes[8..12].copy_from_slice(&self.ack.0.to_be_bytes());
+        bytes[12] = ((MIN_HEADER + options_len) << 2) as u8;
+        bytes[13] = self.flags.0;
+        bytes[14..16].copy_from_slice(&self.window.to_be_bytes());
+        bytes[18..20].copy_from_slice(&self.urgent.to_be_bytes());
+        bytes[MIN_HEADER..].copy_from_slice(&options);
+        SmallVec::from_buf_and_len(bytes, MIN_HEADER + options_len)
     }
 }
 
@@ -254,9 +272,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn written(options: &Options) -> Vec<u8> {
-        let mut bytes = SmallVec::new();
-        options.write(&mut bytes);
-        bytes.to_vec()
+        let mut bytes = [0; MAX_OPTIONS];
+        let len = options.write(&mut bytes);
+        bytes[..len].to_vec()
     }
 
     /// Order and padding of SYN options as Linux has them: mss, sackOK, TS, nop, wscale; without timestamps mss, nop, nop,

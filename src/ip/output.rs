@@ -31,12 +31,11 @@ const DONT_FRAGMENT: u8 = 0x40;
 /// A frame that is one IP packet, never to be fragmented: IPv4 carries DF and identification 0 (RFC 6864 §4.1, atomic
 /// datagrams; hostile case P13). The transport header's checksum is the caller's business.
 pub fn frame(header: &IpHeader, transport: &[u8], payload: SmallVec<[Slice; 4]>, offload: Offload) -> Frame {
-    let mut frame = Frame::new(offload);
     let len = transport.len() + payload.iter().map(|slice| slice.len()).sum::<usize>();
     debug_assert!(header.dst.is_ipv6() || len + header_len(header.dst) <= MAX_PACKET);
+    let mut frame = Frame::with_payload(payload, offload);
     frame.push_header(&header.encode(len, None));
     frame.push_header(transport);
-    frame.payload = payload;
     frame
 }
 

@@ -131,17 +131,16 @@ impl Stack {
     pub fn poll_transmit(&mut self, now: Instant) -> Option<Frame> {
         self.ip.paths().expire(now);
         self.udp.flush(&mut self.ip, &mut self.counters);
-        let frame = match self.ip.poll_transmit() {
-            Some(frame) => {
-                if self.ip.output().is_relaxed() {
-                    self.udp.output_relaxed();
-                }
-                frame
+        if let Some(frame) = self.ip.poll_transmit() {
+            if self.ip.output().is_relaxed() {
+                self.udp.output_relaxed();
             }
-            None => self.tcp.poll_transmit(&mut self.ip, &mut self.counters, now)?,
-        };
-        self.counters.ip_out += 1;
-        Some(frame)
+            self.counters.ip_out += 1;
+            return Some(frame);
+        }
+        let frame = self.tcp.poll_transmit(&mut self.ip, &mut self.counters, now);
+        self.counters.ip_out += u64::from(frame.is_some());
+        frame
     }
 
     /// The next thing that a socket's owner should know.

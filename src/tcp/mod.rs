@@ -401,30 +401,36 @@ impl Tcp {
 
     /// The next frame to send: replies first, then the connections in turns of [`RUN`] frames.
     pub fn poll_transmit(&mut self, ip: &mut Ip, counters: &mut Counters, now: Instant) -> Option<Frame> {
-        let mut frame = self.next_frame(ip.paths(), counters, now)?;
-        ip.output().identify(&mut frame);
-        Some(frame)
+        let mut frame = self.next_frame(ip.paths(), counters, now);
+        if let Some(frame) = &mut frame {
+            ip.output().identify(frame);
+        }
+        frame
     }
 
     fn next_frame(&mut self, paths: &PathMtus, counters: &mut Counters, now: Instant) -> Option<Frame> {
         self.memory.count(counters);
-        if let Some(frame) = self.replies.pop_front() {
-            return Some(frame);
+        if !self.replies.is_empty() {
+            return self.replies.pop_front();
         }
         while let Some(&index) = self.ready.front() {
-            let frame = self.connections.at_mut(index).and_then(|tcb| {
-                tcb.follow_path(paths, &env!(self, counters, now));
-                let mut frame = tcb.poll_transmit(&mut env!(self, counters, now))?;
-                if tcb.path.may_fragment() {
-                    ip_output::allow_fragments(&mut frame);
-                }
-                Some(frame)
-            });
-            if frame.is_none() {
-                self.ready.pop_front();
-                self.run = 0;
+            let Some(tcb) = self.connections.at_mut(index) else {
                 self.rest(index);
                 continue;
+            };
+            let env = &mut env!(self, counters, now);
+            tcb.follow_path(paths, env);
+            let mut frame = tcb.poll_transmit(env);
+            let Some(made) = &mut frame else {
+                self.rest(index);
+                continue;
+            };
+            if tcb.path.may_fragment() {
+                ip_output::allow_fragments(made);
+            }
+            if tcb.rest_if_done(env) {
+                self.rest(index);
+                return frame;
             }
             self.arm(index);
             self.run += 1;
@@ -437,8 +443,10 @@ impl Tcp {
         None
     }
 
-    /// A connection has nothing more to send.
+    /// The first connection in the queue has nothing more to send.
     fn rest(&mut self, index: u32) {
+        self.ready.pop_front();
+        self.run = 0;
         let Some(tcb) = self.connections.at_mut(index) else { return };
         tcb.queued = false;
         if tcb.orphan && matches!(tcb.state, State::TimeWait | State::Closed) {

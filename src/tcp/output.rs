@@ -31,12 +31,37 @@ impl Tcb {
         if self.syn_due {
             return Some(self.send_syn(env));
         }
-        let frame = if self.state.is_synchronized() { self.send_data(env) } else { None };
-        let frame = frame.or_else(|| self.send_probe(env)).or_else(|| self.send_ack(env));
-        if frame.is_none() {
-            self.rest(env);
+        // Each is returned from where it is made: a frame is large, and moving it costs as much as making it.
+        if self.state.is_synchronized() {
+            let frame = self.send_data(env);
+            if frame.is_some() {
+                return frame;
+            }
         }
-        frame
+        if std::mem::take(&mut self.probe_due) {
+            return Some(self.send_probe(env));
+        }
+        if self.ack.is_due() && self.state != State::SynSent {
+            return Some(self.send_ack(env));
+        }
+        self.rest(env);
+        None
+    }
+
+    /// After a frame: true where nothing can follow it, so that nobody need ask; then the connection rests already.
+    pub fn rest_if_done(&mut self, env: &Env) -> bool {
+        let data = self.unsent() > 0 || (self.state.fin_pending() && self.snd.fin.is_none());
+        let other = self.syn_due || self.probe_due || self.ack.is_due();
+        let repair = self.recovery.episode.is_some()
+            || self.recovery.tail_probe == TailProbe::Due
+            || self.flight.sent.lost() > 0;
+        let paced = self.congestion.pacing_rate().is_some();
+        if data || other || repair || paced || !self.state.is_synchronized() {
+            return false;
+        }
+        self.note_what_sending_waits_for(env);
+        self.rest(env);
+        true
     }
 
     /// SYN in SYN-SENT, SYN-ACK in SYN-RECEIVED (policy 1).
@@ -95,14 +120,23 @@ impl Tcb {
             }
             self.go_on_repeating();
         }
-        self.send_tail_probe(env).or_else(|| self.retransmit(env)).or_else(|| self.send_new(env))
+        if self.recovery.tail_probe == TailProbe::Due {
+            let probe = self.send_tail_probe(env);
+            if probe.is_some() {
+                return probe;
+            }
+        }
+        if self.flight.sent.lost() > 0 {
+            let repeated = self.retransmit(env);
+            if repeated.is_some() {
+                return repeated;
+            }
+        }
+        self.send_new(env)
     }
 
     /// RFC 8985 §7.3: one new segment if there is one, whatever the congestion window says; else the last one again.
     fn send_tail_probe(&mut self, env: &mut Env) -> Option<Frame> {
-        if self.recovery.tail_probe != TailProbe::Due {
-            return None;
-        }
         self.recovery.tail_probe = TailProbe::Idle;
         if self.flight.sent.is_empty() {
             return None;
@@ -131,9 +165,6 @@ impl Tcb {
     /// The first lost range again, as much as the congestion window allows. After a timeout, with nothing under way, and for the
     /// hole of NewReno (RFC 6582 §3.2 step 2) one segment goes in any case.
     fn retransmit(&mut self, env: &mut Env) -> Option<Frame> {
-        if self.flight.sent.lost() == 0 {
-            return None;
-        }
         let (mss, in_flight) = (self.mss(), self.in_flight());
         let first = self.flight.sent.first_lost()?;
         let (first, len) = (first.start, first.end.since(first.start));
@@ -189,9 +220,7 @@ impl Tcb {
         let unsent = self.unsent();
         let fin_due = self.state.fin_pending() && self.snd.fin.is_none();
         if unsent == 0 && !fin_due {
-            if !self.flight.sent.is_empty() {
-                self.counts.wait(if self.wants_room { Waits::Buffer } else { Waits::Busy }, env.now);
-            }
+            self.note_what_sending_waits_for(env);
             return None;
         }
         let window = (self.snd.una + self.snd.wnd).offset_from(self.snd.nxt).max(0) as u32;
@@ -223,6 +252,13 @@ impl Tcb {
         self.arm_tail_probe(env);
         let marks = if len > 0 { self.mark_new_data(env) } else { Marks::default() };
         Some(self.send_range(start, end, fin, overridden, marks, env))
+    }
+
+    /// All was sent: more is to come from the application, or nothing.
+    fn note_what_sending_waits_for(&mut self, env: &Env) {
+        if !self.flight.sent.is_empty() {
+            self.counts.wait(if self.wants_room { Waits::Buffer } else { Waits::Busy }, env.now);
+        }
     }
 
     /// Notes that `start..end` is under way from now on.
@@ -337,14 +373,12 @@ impl Tcb {
     }
 
     /// An empty segment at SND.UNA − 1: out of the peer's window, so that it must answer (policy 15; MUST-36).
-    fn send_probe(&mut self, env: &mut Env) -> Option<Frame> {
-        std::mem::take(&mut self.probe_due)
-            .then(|| self.emit(self.snd.una - 1, Flags::ACK, SmallVec::new(), NOT_ECT, env))
+    fn send_probe(&mut self, env: &mut Env) -> Frame {
+        self.emit(self.snd.una - 1, Flags::ACK, SmallVec::new(), NOT_ECT, env)
     }
 
-    fn send_ack(&mut self, env: &mut Env) -> Option<Frame> {
-        (self.ack.is_due() && self.state != State::SynSent)
-            .then(|| self.emit(self.acceptable_seq(), Flags::ACK, SmallVec::new(), NOT_ECT, env))
+    fn send_ack(&mut self, env: &mut Env) -> Frame {
+        self.emit(self.acceptable_seq(), Flags::ACK, SmallVec::new(), NOT_ECT, env)
     }
 
     /// SND.NXT, unless the peer has shrunk its window below it: then the window's right edge, which the peer still accepts

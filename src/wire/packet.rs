@@ -97,7 +97,12 @@ pub struct Frame {
 impl Frame {
     /// A frame without a byte.
     pub fn new(offload: Offload) -> Self {
-        Frame { headers: [0; MAX_HEADERS], headers_len: 0, payload: SmallVec::new(), offload }
+        Frame::with_payload(SmallVec::new(), offload)
+    }
+
+    /// A frame without headers.
+    pub fn with_payload(payload: SmallVec<[Slice; 4]>, offload: Offload) -> Self {
+        Frame { headers: [0; MAX_HEADERS], headers_len: 0, payload, offload }
     }
 
     /// Appends header bytes; what does not fit into [`MAX_HEADERS`] is a bug and cut off.

@@ -381,7 +381,7 @@ mod tests {
             let bytes = header.to_bytes();
             prop_assert!(padding(&bytes[MIN_HEADER..]).iter().all(|&byte| byte == 0));
             prop_assert_eq!(bytes.len() % 4, 0);
-            prop_assert_eq!(bytes.len(), MIN_HEADER + header.options.len());
+            prop_assert_eq!(bytes.len(), MIN_HEADER + written(&header.options).len());
             prop_assert_eq!(TcpHeader::parse(&bytes), Some((header, bytes.len())));
         }
 

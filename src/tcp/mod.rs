@@ -118,6 +118,8 @@ pub struct Tcp {
     config: TcpConfig,
     /// What sockets have that ask for nothing in particular.
     defaults: Arc<SocketOptions>,
+    /// What the last socket asked for that was not content with that: a server's connections all ask for the same.
+    asked_last: Arc<SocketOptions>,
     capabilities: Capabilities,
     secrets: Secrets,
     cookies: CookieJar,
@@ -158,8 +160,10 @@ use env;
 impl Tcp {
     /// TCP without a socket, for a device of these capabilities.
     pub fn new(config: TcpConfig, capabilities: Capabilities, rng: &mut Rng) -> Self {
+        let defaults = Arc::new(SocketOptions::new(&config));
         Tcp {
-            defaults: Arc::new(SocketOptions::new(&config)),
+            asked_last: defaults.clone(),
+            defaults,
             secrets: Secrets::new(rng),
             cookies: CookieJar::new(&config, rng),
             owners: Owners::new(rng),

@@ -216,10 +216,17 @@ impl Tcp {
         Ok(())
     }
 
-    /// Checked, and without memory of their own where they are the defaults.
-    pub(super) fn share(&self, options: SocketOptions) -> Result<Arc<SocketOptions>, SocketError> {
+    /// Checked, and without memory of their own where they are the defaults, or what the last socket asked for.
+    pub(super) fn share(&mut self, options: SocketOptions) -> Result<Arc<SocketOptions>, SocketError> {
         let options = options.checked()?;
-        Ok(if options == *self.defaults { self.defaults.clone() } else { Arc::new(options) })
+        let known = [&self.defaults, &self.asked_last].into_iter().find(|known| ***known == options);
+        Ok(match known {
+            Some(known) => known.clone(),
+            None => {
+                self.asked_last = Arc::new(options);
+                self.asked_last.clone()
+            }
+        })
     }
 }
 

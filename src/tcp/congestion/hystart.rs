@@ -23,9 +23,9 @@ pub enum HyStart {
 }
 
 /// Samples of the round-trip time in a round before it counts.
-const N_RTT_SAMPLE: u32 = 8;
+const N_RTT_SAMPLE: u16 = 8;
 /// Conservative rounds before slow start is over.
-const CSS_ROUNDS: u32 = 5;
+const CSS_ROUNDS: u8 = 5;
 /// An increase by an eighth of the round trip counts, within these limits (RttThresh).
 const MIN_RTT_DIVISOR: u32 = 8;
 const MIN_RTT_THRESH: Duration = Duration::from_millis(4);
@@ -39,13 +39,17 @@ const ACK_DELTA: Duration = Duration::from_millis(2);
 /// Linux: what segmentation offload may add to a train, at most.
 const MAX_ACK_DELAY: Duration = Duration::from_millis(1);
 
-/// The search of one connection, while its initial slow start lasts.
+/// A round trip in nanoseconds, or [`UNKNOWN`]. More than four seconds are taken for so long: nothing here tells them apart.
+type Rtt = u32;
+const UNKNOWN: Rtt = u32::MAX;
+
+/// The search of one connection, while its initial slow start lasts; a connection that carried little data keeps it for ever.
 #[derive(Clone, Debug)]
 pub struct Search {
     /// The shortest round trip of this round.
-    shortest: Option<Duration>,
+    shortest: Rtt,
     /// Its samples so far.
-    samples: u32,
+    samples: u16,
     how: How,
 }
 
@@ -53,9 +57,9 @@ pub struct Search {
 enum How {
     PlusPlus {
         /// The shortest round trip of the last round.
-        last_round: Option<Duration>,
+        last_round: Rtt,
         /// Of conservative slow start: what was too long, and the rounds since.
-        css: Option<(Duration, u32)>,
+        css: Option<(Rtt, u8)>,
     },
     Classic {
         train: bool,
@@ -75,9 +79,9 @@ impl Search {
             HyStart::AckTrain => classic(true, false),
             HyStart::Delay => classic(false, true),
             HyStart::Classic => classic(true, true),
-            HyStart::PlusPlus => How::PlusPlus { last_round: None, css: None },
+            HyStart::PlusPlus => How::PlusPlus { last_round: UNKNOWN, css: None },
         };
-        Some(Search { shortest: None, samples: 0, how })
+        Some(Search { shortest: UNKNOWN, samples: 0, how })
     }
 
     /// An acknowledgement came in slow start with a window of `cwnd` bytes: by how many bytes the window may grow, or nothing if
@@ -87,11 +91,11 @@ impl Search {
             return None;
         }
         if let Some(rtt) = ack.rtt {
-            self.shortest = Some(self.shortest.map_or(rtt, |shortest| shortest.min(rtt)));
+            self.shortest = self.shortest.min(nanos(rtt));
             // Where segments are joined on the way an acknowledgement stands for many: it counts as those that a receiver would have
             // sent for every second segment. Else a round of few would never tell anything.
             let joined = (ack.delivered / 2 / ack.mss.max(1)).max(1);
-            self.samples = self.samples.saturating_add(joined);
+            self.samples = self.samples.saturating_add(joined.min(u32::from(u16::MAX)) as u16);
         }
         match self.how {
             How::PlusPlus { .. } => Some(self.plus_plus(ack)),
@@ -101,7 +105,7 @@ impl Search {
 
     /// True if slow start ends with the round.
     fn end_round(&mut self, now: Instant) -> bool {
-        let shortest = self.shortest.take();
+        let shortest = std::mem::replace(&mut self.shortest, UNKNOWN);
         self.samples = 0;
         match &mut self.how {
             How::PlusPlus { last_round, css } => {
@@ -121,13 +125,13 @@ impl Search {
 
     fn plus_plus(&mut self, ack: &Ack) -> u32 {
         let How::PlusPlus { last_round, css } = &mut self.how else { return ack.delivered };
-        let shortest = self.shortest.filter(|_| self.samples >= N_RTT_SAMPLE);
-        match (shortest, *css, *last_round) {
+        let shortest = known(self.shortest).filter(|_| self.samples >= N_RTT_SAMPLE);
+        match (shortest, *css, known(*last_round)) {
             // §4.2: the round trip is shorter again: jitter was taken for a queue, and slow start resumes.
-            (Some(shortest), Some((baseline, _)), _) if shortest < baseline => *css = None,
+            (Some(shortest), Some((baseline, _)), _) if nanos(shortest) < baseline => *css = None,
             // §4.2: longer than that of the last round by RttThresh: perhaps a queue.
             (Some(shortest), None, Some(last)) if shortest >= last.saturating_add(threshold(last)) => {
-                *css = Some((shortest, 0));
+                *css = Some((nanos(shortest), 0));
             }
             _ => {}
         }
@@ -151,10 +155,18 @@ impl Search {
         }
         if *delay && self.samples > N_RTT_SAMPLE {
             let limit = min_rtt.saturating_add(threshold(min_rtt));
-            found |= self.shortest.is_some_and(|shortest| shortest > limit);
+            found |= known(self.shortest).is_some_and(|shortest| shortest > limit);
         }
         found
     }
+}
+
+fn nanos(rtt: Duration) -> Rtt {
+    rtt.as_nanos().min(u128::from(UNKNOWN - 1)) as Rtt
+}
+
+fn known(rtt: Rtt) -> Option<Duration> {
+    (rtt != UNKNOWN).then(|| Duration::from_nanos(rtt.into()))
 }
 
 /// By how much a round trip has to be longer than `rtt`.
@@ -193,6 +205,11 @@ mod tests {
             }
         }
         growths
+    }
+
+    #[test]
+    fn a_search_takes_32_bytes() {
+        assert_eq!(size_of::<Search>(), 32);
     }
 
     const SLOW_START: Option<u32> = Some(MSS);

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import http.server
 import os
+import resource
 import socket
 import struct
 import sys
@@ -215,6 +216,27 @@ def close_wait(host, path):
             sys.exit(f"the connection ended with {os.strerror(error)}")
 
 
+def hold(host, port, count, source):
+    """COUNT connections from SOURCE, a byte echoed over each; then a line from stdin, and a byte over each again."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    held = []
+    for _ in range(int(count)):
+        held.append(socket.create_connection((host, int(port)), TIMEOUT, (source, 0)))
+        echo_byte(held[-1])
+    print("held", len(held), flush=True)
+    sys.stdin.readline()
+    for stream in held:
+        echo_byte(stream)
+    print("echoed", len(held), flush=True)
+
+
+def echo_byte(stream):
+    stream.send(b"?")
+    if stream.recv(2) != b"?":
+        sys.exit("a connection does not echo")
+
+
 COMMANDS = {
     "parallel": parallel,
     "udp-echo": udp_echo,
@@ -226,6 +248,7 @@ COMMANDS = {
     "serve-files": serve_files,
     "upload": upload,
     "leave": leave,
+    "hold": hold,
     "close-wait": close_wait,
 }
 

@@ -141,6 +141,9 @@ pub struct TimeWait {
     max: usize,
     rst_counts: bool,
     evicted: u64,
+    /// Entries of `order` looked at so far.
+    #[cfg(test)]
+    looked_at: usize,
 }
 
 impl TimeWait {
@@ -155,6 +158,8 @@ impl TimeWait {
             max: config.max_time_wait,
             rst_counts: !config.rfc1337,
             evicted: 0,
+            #[cfg(test)]
+            looked_at: 0,
         }
     }
 
@@ -197,6 +202,7 @@ impl TimeWait {
     /// Drops stale entries once they outnumber the records, so that a peer which reopens for ever cannot grow the queue.
     fn sweep(&mut self) {
         if self.order.len() > 2 * self.len + 64 {
+            self.note(self.order.len());
             let records = &self.records;
             self.order.retain(|&(queued, index)| {
                 records[index as usize].as_ref().is_some_and(|record| record.queued == queued)
@@ -207,6 +213,7 @@ impl TimeWait {
     /// Takes a record whose time is over: its place, which is free again, and its tuple.
     pub fn pop_expired(&mut self, now: Instant) -> Option<(u32, FourTuple)> {
         while let Some(&(queued, index)) = self.order.front() {
+            self.note(1);
             if queued > now {
                 return None;
             }
@@ -224,9 +231,23 @@ impl TimeWait {
         None
     }
 
+    /// Entries of `order` were looked at: tests see that these are few.
+    fn note(&mut self, _count: usize) {
+        #[cfg(test)]
+        {
+            self.looked_at += _count;
+        }
+    }
+
     /// When the next record expires, or earlier where a stale entry stands first.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.order.front().map(|&(expires, _)| expires)
+    }
+
+    /// Entries in the queue of expiries looked at since the last call.
+    #[cfg(test)]
+    pub fn take_looked_at(&mut self) -> usize {
+        std::mem::take(&mut self.looked_at)
     }
 
     /// Entries in the queue of expiries, stale ones included.
@@ -266,6 +287,7 @@ impl TimeWait {
 
     fn evict_oldest(&mut self) -> Option<(u32, FourTuple)> {
         while let Some((queued, index)) = self.order.pop_front() {
+            self.note(1);
             if self.records[index as usize].as_ref().is_some_and(|record| record.queued == queued) {
                 self.evicted += 1;
                 return self.remove(index).map(|tuple| (index, tuple));

@@ -1,6 +1,7 @@
 //! TIME-WAIT (RFC 9293 §3.6.1, RFC 1337, RFC 6191).
 
 use super::*;
+use crate::tcp::time_wait::TimeWait;
 
 fn in_time_wait(config: TcpConfig) -> Bench {
     let mut b = Bench::established(config);
@@ -253,6 +254,31 @@ fn many_closes_keep_the_table_within_its_cap() {
     }
     let evicted = b.counters.tcp_time_wait_evicted;
     assert_eq!((b.tcp.connections().count(), b.tcp.owners.len(), evicted), (10, 10, 90));
+}
+
+/// Opening and closing beside 100,000 TIME-WAIT records looks at as many of them as beside none: two at most for each that comes,
+/// goes or is evicted for another. The search for an owner is held to the same in `owners.rs`.
+#[test]
+fn closes_beside_many_time_wait_records_look_at_few_of_them() {
+    let one = Bench::established(plain());
+    let (_, tcb) = one.tcp.connections.iter().next().expect("a connection");
+    for held in [0, 100_000] {
+        let mut records = TimeWait::new(&TcpConfig { max_time_wait: held + 500, ..plain() });
+        for number in 0..held {
+            records.insert(tcb, Instant::from_nanos(number as u64));
+        }
+        records.take_looked_at();
+        for number in 0..1_000 {
+            let now = Instant::from_millis(1_000 + number);
+            let (place, _) = records.insert(tcb, now);
+            assert_eq!(records.pop_expired(now), None);
+            if number % 3 == 0 {
+                records.remove(place);
+            }
+        }
+        let looked_at = records.take_looked_at();
+        assert!(looked_at <= 2 * 1_000, "{looked_at} beside {held}");
+    }
 }
 
 /// Hostile case M6: a SYN that finds the SYN queue full does not end TIME-WAIT either.

@@ -8,6 +8,8 @@
 //! one byte that the server takes in, reads, answers and sends, in bursts of 64 as a device brings them; only the server is measured.
 //! "few" are ten connections among idle ones, "any" are all, at random. It asserts nothing: seconds do not repeat.
 
+#![expect(clippy::disallowed_methods, reason = "a benchmark measures")]
+
 #[path = "pair.rs"]
 mod pair;
 

@@ -45,6 +45,7 @@ pub enum Direction {
 
 /// The tasks that wait for one direction of a socket: two words, since a hundred thousand connections each have two of these.
 #[derive(Debug)]
+#[expect(clippy::box_collection, reason = "one word instead of three, for what is rarely there")]
 enum Set {
     One(Waker),
     /// None, or several.

@@ -21,7 +21,7 @@ impl Tcp {
     /// `SIOCATMARK`: true if the next byte to read is the last urgent one.
     pub fn at_mark(&self, id: TcpId) -> Result<bool, SocketError> {
         let at_mark = |tcb: &Tcb| tcb.urgent && tcb.to_mark() == 0;
-        self.connections.get(id.0).map(|tcb| at_mark(tcb)).ok_or(SocketError::NoSocket)
+        self.connections.get(id.0).map(at_mark).ok_or(SocketError::NoSocket)
     }
 }
 

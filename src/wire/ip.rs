@@ -59,7 +59,7 @@ impl IpHeader {
         (bytes[0], bytes[1]) = (0x45, self.traffic_class);
         bytes[2..4].copy_from_slice(&((20 + len) as u16).to_be_bytes());
         bytes[4..6].copy_from_slice(&(part.id as u16).to_be_bytes());
-        bytes[6..8].copy_from_slice(&(dont_fragment | more | part.offset / 8).to_be_bytes());
+        bytes[6..8].copy_from_slice(&(dont_fragment | more | (part.offset / 8)).to_be_bytes());
         (bytes[8], bytes[9]) = (self.hop_limit, self.protocol);
         bytes[12..16].copy_from_slice(&src.octets());
         bytes[16..20].copy_from_slice(&dst.octets());

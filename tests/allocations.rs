@@ -25,7 +25,7 @@ use tidegate::wire::packet::Packet;
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 /// Rounds until pools and queues have their size, and rounds that are counted.
-const WARM_UP: usize = 300;
+const WARM_UP: usize = 600;
 const COUNTED: usize = 200;
 
 /// These open a connection in each round; they show nothing here.

@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use tidegate::device::netconfig::HostSide;
 use tidegate::device::tun::Tun;
-use tidegate::driver::Driver;
+use tidegate::driver::{Driver, DriverConfig};
 use tidegate::net::Net;
 use tidegate::stack::StackConfig;
 use tidegate::tcp::config::TcpConfig;
@@ -39,11 +40,12 @@ pub fn configure(name: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A tidegate stack behind such a device, on the current tokio runtime. It ends with the driver.
+/// A tidegate stack behind such a device, on the current tokio runtime, as `serve` runs it. It ends with the driver.
 ///
 /// # Errors
 /// As [`open`].
 pub fn stack() -> anyhow::Result<(Net, Driver)> {
     let config = StackConfig { addrs: vec![(IpAddr::V4(STACK), PREFIX)], tcp: TcpConfig::default() };
-    Net::start(config, open()?).context("cannot start the stack")
+    let driver = DriverConfig { busy_poll: Duration::from_micros(50) };
+    Net::start_with(config, open()?, driver).context("cannot start the stack")
 }

@@ -27,7 +27,7 @@ use crate::wire::packet::{Frame, Packet};
 
 /// Packets read, or frames gathered, in one lock hold.
 const BURST: usize = 64;
-/// Looks at the device between two turns of the other tasks, while the driver looks for work instead of sleeping.
+/// Looks at the device between two turns of the other tasks and threads, while the driver looks for work instead of sleeping.
 const LOOKS: u32 = 8;
 
 /// The state of the driver's task.
@@ -120,12 +120,12 @@ impl<D: Device> Task<D> {
                     self.spin.hit();
                     return Ok(true);
                 }
-                std::thread::yield_now();
             }
             if self.shared.now() >= until {
                 self.spin.miss();
                 return Ok(false);
             }
+            std::thread::yield_now();
             take_turns().await;
         }
     }

@@ -17,6 +17,7 @@ use std::io::IoSlice;
 use std::time::Instant as Clock;
 
 use pair::{Pair, held};
+use tidegate::tcp::TcpId;
 use tidegate::wire::packet::Packet;
 
 const COUNTS: [usize; 4] = [10, 1_000, 100_000, 1_000_000];
@@ -92,13 +93,15 @@ fn packet_time(pair: &mut Pair, order: &mut Order) -> f64 {
         while let Some(frame) = pair.client.stack.poll_transmit(now) {
             burst.push(frame.to_packet());
         }
+        let servers: Vec<TcpId> = which.iter().map(|&number| pair.servers[number]).collect();
         let mut answers: Vec<Packet> = Vec::with_capacity(BURST);
         let began = Clock::now();
+        pair.server.stack.look_ahead(&burst);
         for packet in burst {
             pair.server.stack.receive(packet, now);
         }
         while pair.server.stack.poll_event().is_some() {}
-        pair.answer(&which);
+        pair.answer(&servers);
         while let Some(frame) = pair.server.stack.poll_transmit(now) {
             answers.push(frame.to_packet());
         }

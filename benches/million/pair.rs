@@ -155,7 +155,8 @@ impl Pair {
             self.client.on(|stack| stack.tcp().send(id, &byte, now)).expect("room");
         }
         self.exchange();
-        self.answer(&which);
+        let servers: Vec<TcpId> = which.iter().map(|&number| self.servers[number]).collect();
+        self.answer(&servers);
         self.exchange();
         let now = self.now;
         for number in which {
@@ -165,13 +166,13 @@ impl Pair {
     }
 
     /// The server reads what came over each of these connections and sends it back.
-    pub fn answer(&mut self, which: &[usize]) {
-        let (now, servers) = (self.now, &self.servers);
+    pub fn answer(&mut self, servers: &[TcpId]) {
+        let now = self.now;
         self.server.on(|stack| {
-            for &number in which {
+            for &id in servers {
                 let mut bytes = [0; 64];
-                let read = stack.tcp().recv(servers[number], &mut bytes, now).expect("what was sent");
-                let taken = stack.tcp().send(servers[number], &[IoSlice::new(&bytes[..read])], now);
+                let read = stack.tcp().recv(id, &mut bytes, now).expect("what was sent");
+                let taken = stack.tcp().send(id, &[IoSlice::new(&bytes[..read])], now);
                 assert_eq!(taken, Ok(read));
             }
         });

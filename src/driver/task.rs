@@ -187,6 +187,7 @@ impl<D: Device> Task<D> {
         }
         let packets = &mut self.packets;
         self.shared.enter(&mut self.woken, |stack, now| {
+            stack.look_ahead(packets);
             for packet in packets.drain(..) {
                 stack.receive(packet, now);
             }

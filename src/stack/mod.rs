@@ -105,6 +105,12 @@ impl Stack {
         })
     }
 
+    /// Says which packets [`Stack::receive`] is about to bring. It changes nothing: where there are many connections, the memory that the
+    /// packets of a burst will need is fetched for all of them at once, and not for one after the other.
+    pub fn look_ahead(&self, packets: &[Packet]) {
+        self.tcp.look_ahead(packets);
+    }
+
     /// Takes a packet in. Nothing is sent from here: answers come out of `poll_transmit`.
     pub fn receive(&mut self, packet: Packet, now: Instant) {
         match self.ip.receive(packet, &mut self.counters, now) {

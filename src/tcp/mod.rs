@@ -4,6 +4,7 @@
 //! after its parts. The way in is `segment` → `input` (or `handshake`, `listener`, `time_wait`), the way out `output` → `frame`.
 
 mod ack;
+mod ahead;
 mod buffers;
 mod close;
 pub mod config;

@@ -118,6 +118,16 @@ impl Owners {
         self.len -= 1;
     }
 
+    /// Reads the place where a search for this hash begins.
+    pub fn touch(&self, hash: u32) -> u32 {
+        self.slots.get(self.home(hash)).map_or(0, |slot| slot.hash)
+    }
+
+    /// The first owner that has this hash: the right one but for one time in four billion.
+    pub fn likely(&self, hash: u32) -> Option<Owner> {
+        self.position(hash, |_| true).map(|at| self.slots[at].owner.into())
+    }
+
     /// Where a slot of this hash stands that `is` right.
     fn position(&self, hash: u32, is: impl Fn(Packed) -> bool) -> Option<usize> {
         let mut at = self.home(hash);
@@ -172,7 +182,7 @@ impl Owners {
     }
 
     /// 32 bits of the keyed hash of what tells connections apart, in one piece: its length says which IP version.
-    fn hash(&self, tuple: &FourTuple) -> u32 {
+    pub fn hash(&self, tuple: &FourTuple) -> u32 {
         let mut bytes = [0; 36];
         let ports = [tuple.local.port.to_be_bytes(), tuple.remote.port.to_be_bytes()];
         let len = match (tuple.local.addr, tuple.remote.addr) {

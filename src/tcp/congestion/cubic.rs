@@ -54,6 +54,15 @@ impl Cubic {
         Cubic { cwnd: initial_window, ssthresh: u32::MAX, phase: Phase::Fresh(hystart) }
     }
 
+    /// See [`Controller::touch`](super::Controller::touch).
+    pub fn touch(&self) -> u32 {
+        match &self.phase {
+            Phase::Fresh(_) => 0,
+            Phase::Search(search) => search.touch(),
+            Phase::Steady(steady) => steady.curve.w_max,
+        }
+    }
+
     /// Goes on from where another algorithm was.
     pub fn take_threshold(&mut self, ssthresh: u32) {
         self.ssthresh = ssthresh;

@@ -84,6 +84,11 @@ impl Search {
         Some(Search { shortest: UNKNOWN, samples: 0, how })
     }
 
+    /// See [`Controller::touch`](super::Controller::touch).
+    pub fn touch(&self) -> u32 {
+        self.shortest
+    }
+
     /// An acknowledgement came in slow start with a window of `cwnd` bytes: by how many bytes the window may grow, or nothing if
     /// slow start is over.
     pub fn on_ack(&mut self, ack: &Ack, cwnd: u32) -> Option<u32> {

@@ -214,6 +214,15 @@ impl Controller {
         }
     }
 
+    /// Reads a little of what the algorithm keeps in a box, so that it is near when it is needed.
+    pub fn touch(&self) -> u32 {
+        match self {
+            Controller::Cubic(cubic) => cubic.touch(),
+            Controller::NewReno(_) => 0,
+            Controller::Bbr(bbr) => bbr.window(),
+        }
+    }
+
     /// Another algorithm in the middle of a connection: it begins with the window and the threshold that are in force.
     pub fn switched(&self, choice: CongestionControl, hystart: HyStart) -> Self {
         let mut next = Controller::new(choice, hystart, self.window());

@@ -88,15 +88,17 @@ impl<D: Device> Task<D> {
     async fn serve(&mut self) -> io::Result<()> {
         let mut more = false;
         loop {
-            if !more && !self.look().await? {
-                poll_fn(|cx| self.poll_wait(cx)).await?;
+            if !more {
+                if !self.look().await? {
+                    poll_fn(|cx| self.poll_wait(cx)).await?;
+                }
+                self.shared.count_wake_up();
             }
-            self.shared.count_wake_up();
             self.read()?;
-            // Applications answer now, so that their data and the acknowledgements leave in the same frames.
-            if self.woken.wake() > 0 || more {
-                take_turns().await;
-            }
+            // Applications answer now, so that their data and the acknowledgements leave in the same frames. Turns are given even
+            // when nobody was woken: packets that concern no application must not keep the thread for themselves.
+            self.woken.wake();
+            self.take_turns().await;
             more = self.write()?;
             if self.is_finished() {
                 return self.finish();
@@ -126,8 +128,27 @@ impl<D: Device> Task<D> {
                 return Ok(false);
             }
             std::thread::yield_now();
-            take_turns().await;
+            if self.take_turns().await {
+                return Ok(true);
+            }
         }
+    }
+
+    /// Lets the tasks that are ready run, and hears of the stop, which a driver that never sleeps would miss: true when it has just been
+    /// asked for. Unlike tokio's `yield_now` this does not have the runtime ask for events first: that is a system call between a packet
+    /// and its answer.
+    async fn take_turns(&mut self) -> bool {
+        let (mut others_ran, mut stop) = (false, false);
+        poll_fn(|cx| {
+            stop |= self.poll_stop(cx);
+            if std::mem::replace(&mut others_ran, true) {
+                return Poll::Ready(());
+            }
+            cx.waker().wake_by_ref();
+            Poll::Pending
+        })
+        .await;
+        stop
     }
 
     /// A timer of the stack has to fire.
@@ -274,20 +295,6 @@ impl<D: Device> Drop for Task<D> {
     fn drop(&mut self) {
         self.shared.end("the stack's driver was stopped with its runtime");
     }
-}
-
-/// Lets the tasks that are ready run. Unlike tokio's `yield_now` it does not have the runtime ask for events first: that is a system call between
-/// a packet and its answer.
-async fn take_turns() {
-    let mut others_ran = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut others_ran, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// "Would block" is no error here: it has cleared the readiness, and that was all.

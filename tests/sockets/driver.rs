@@ -1,11 +1,18 @@
 //! What the driver owes: no wake-up without a reason, no socket that waits for ever, nothing lost when the device is full.
 
-use std::io::ErrorKind;
+use std::collections::VecDeque;
+use std::io::{self, ErrorKind, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate::net::{TcpListener, TcpStream, UdpSocket};
+use tidegate::base::buffer::Buffer;
+use tidegate::device::{Capabilities, Device};
+use tidegate::driver::DriverConfig;
+use tidegate::net::{Net, TcpListener, TcpStream, UdpSocket};
+use tidegate::stack::StackConfig;
 use tidegate::tcp::config::TcpConfig;
+use tidegate::wire::packet::{Frame, Offload, Packet};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::link::{self, Host, SERVER, Wire, hosts, pattern, piped_hosts, settle, start};
@@ -149,4 +156,55 @@ fn sockets_outlive_the_runtime_of_their_driver() {
     drop(first);
     let error = runtime().block_on(TcpListener::bind(&host.net, (link::SERVER, 7))).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NetworkDown);
+}
+
+/// Architecture §4: a flood that concerns no application leaves the other tasks of the thread their turns, and the stop is heard, whether
+/// the driver sleeps or looks for work.
+#[tokio::test]
+async fn a_flood_starves_neither_tasks_nor_the_stop() {
+    for busy_poll in [Duration::ZERO, Duration::from_micros(50)] {
+        let (wire, far) = Wire::pair();
+        far.0.send(b"readable from now on").unwrap();
+        let config =
+            StackConfig { addrs: vec![("10.0.0.1".parse().unwrap(), 24)], tcp: TcpConfig::default() };
+        let (_net, driver) =
+            Net::start_with(config, Flood { wire, bursts: 0 }, DriverConfig { busy_poll }).unwrap();
+        tokio::task::yield_now().await;
+        driver.shutdown(Duration::ZERO).await.unwrap();
+    }
+}
+
+/// A device with packets for nobody at every read, until nobody can want more of them.
+struct Flood {
+    wire: Wire,
+    bursts: usize,
+}
+
+impl AsFd for Flood {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wire.as_fd()
+    }
+}
+
+impl Device for Flood {
+    fn capabilities(&self) -> Capabilities {
+        self.wire.capabilities()
+    }
+
+    fn recv(&mut self, packets: &mut Vec<Packet>, max: usize) -> io::Result<usize> {
+        self.bursts += 1;
+        if self.bursts > 10_000 {
+            return Err(io::Error::other("nobody stopped the flood"));
+        }
+        for _ in 0..max {
+            let mut buffer = Buffer::small();
+            buffer.fill(|mut chunk| chunk.write(&[0x45; 20]))?;
+            packets.push(Packet { buffer, offload: Offload::None });
+        }
+        Ok(max)
+    }
+
+    fn send(&mut self, frames: &mut VecDeque<Frame>) -> io::Result<()> {
+        self.wire.send(frames)
+    }
 }

@@ -20,7 +20,7 @@ pub(crate) const SERVER6: &str = "fd00::1";
 pub(crate) const MTU: usize = 1500;
 
 /// One end of the link.
-pub(crate) struct Wire(UnixDatagram);
+pub(crate) struct Wire(pub(crate) UnixDatagram);
 
 impl Wire {
     pub(crate) fn pair() -> (Wire, Wire) {

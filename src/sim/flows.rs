@@ -55,6 +55,8 @@ pub struct Flow {
     pub habits: Habits,
     /// What its device can do, MTU included.
     pub capabilities: Capabilities,
+    /// How late it hears of its timers, as on a machine with other work.
+    pub timer_lateness: Duration,
 }
 
 impl Default for Flow {
@@ -67,6 +69,7 @@ impl Default for Flow {
             bytes: u64::MAX,
             habits: Habits::default(),
             capabilities: Capabilities::offload(1500),
+            timer_lateness: Duration::ZERO,
         }
     }
 }
@@ -130,6 +133,7 @@ impl Dumbbell {
         for (number, flow) in self.flows.into_iter().enumerate() {
             let addr = Ipv4Addr::new(10, 9, 0, 10 + number as u8);
             let id = host(&mut network, addr, flow.tcp.clone(), flow.capabilities);
+            network.set_timer_lateness(id, flow.timer_lateness);
             let access =
                 LinkConfig { mtu: flow.capabilities.mtu, delay: flow.extra_rtt / 2, ..LinkConfig::default() };
             network.connect(id, router, access);

@@ -1,7 +1,7 @@
 //! What stands at the ends of links: a [`Stack`], or any other [`Node`]; and the checks that make a test host fail.
 
 use crate::base::counters::{Counters, DropReason};
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::stack::Stack;
 use crate::tcp::ConnectionInfo;
 use crate::wire::packet::{Frame, Packet};
@@ -94,6 +94,8 @@ pub(super) struct Host {
     pub(super) forwards: bool,
     /// The only reasons for which it may drop packets; `None`: any.
     allowed: Option<Vec<DropReason>>,
+    /// How late it hears of its timers.
+    pub(super) timer_lateness: Duration,
     /// Timer calls since a packet came or went, and those of them at the present instant.
     idle_calls: u32,
     calls_at_once: u32,
@@ -106,6 +108,7 @@ impl Host {
             kind,
             forwards: false,
             allowed: None,
+            timer_lateness: Duration::ZERO,
             idle_calls: 0,
             calls_at_once: 0,
             called_at: Instant::ZERO,
@@ -144,9 +147,15 @@ impl Host {
         Some(frame)
     }
 
+    /// When it hears of its next timer.
+    pub(super) fn poll_timeout(&mut self) -> Option<Instant> {
+        let due = self.node().poll_timeout()?;
+        Some(due + self.timer_lateness)
+    }
+
     /// Lets timers fire that are due.
     pub(super) fn handle_timeout(&mut self, now: Instant) -> Result<(), String> {
-        if self.node().poll_timeout().is_none_or(|due| due > now) {
+        if self.poll_timeout().is_none_or(|due| due > now) {
             return Ok(());
         }
         self.idle_calls += 1;

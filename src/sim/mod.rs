@@ -243,6 +243,11 @@ impl Network {
         self.hosts[host.0].allow_drops(reasons);
     }
 
+    /// From now on `host` hears of its timers so much after they are due.
+    pub fn set_timer_lateness(&mut self, host: HostId, lateness: Duration) {
+        self.hosts[host.0].timer_lateness = lateness;
+    }
+
     /// The stack of a host that was added by [`Network::add_host`].
     ///
     /// # Panics
@@ -285,7 +290,7 @@ impl Network {
     pub fn next_event(&mut self) -> Option<Instant> {
         self.transmit();
         let arrival = self.arrivals.first_key_value().map(|(&(at, _), _)| at);
-        let timers = self.hosts.iter_mut().filter_map(|host| host.node().poll_timeout()).min();
+        let timers = self.hosts.iter_mut().filter_map(Host::poll_timeout).min();
         let leaving = self.cables.values().filter_map(|cable| cable.link.poll_timeout()).min();
         arrival.into_iter().chain(timers).chain(leaving).min().map(|at| at.max(self.now))
     }

@@ -367,8 +367,10 @@ impl Tcb {
             episode.prr.sent(len);
         }
         if let Some(rate) = self.congestion.pacing_rate() {
-            let nanos = u64::from(len) * 1_000_000_000 / rate.max(1);
-            self.flight.paced_until = self.flight.paced_until.max(now) + Duration::from_nanos(nanos);
+            let takes = Duration::from_nanos(u64::from(len) * 1_000_000_000 / rate.max(1));
+            // What leaves late makes up for it, by half of its time at most: a timer is never quite in time, and a pause is no reason for a burst.
+            let late = now.since(self.flight.paced_until);
+            self.flight.paced_until = self.flight.paced_until.max(now) + takes - late.min(takes / 2);
         }
     }
 

@@ -77,6 +77,7 @@ fn flow(rng: &mut Rng) -> Flow {
         bytes,
         habits: habits(rng, bytes),
         capabilities: device,
+        ..Flow::default()
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Flight {
     pub deadlines: FlightDeadlines,
     /// When the next transmission may leave, if the algorithm paces.
     pub paced_until: Instant,
+    /// Data has waited for that since there was last nothing to send.
+    pub held_back: bool,
 }
 
 impl Flight {
@@ -43,6 +45,7 @@ impl Flight {
             departed: 0,
             deadlines: FlightDeadlines::new(),
             paced_until: Instant::ZERO,
+            held_back: false,
         }
     }
 }

@@ -22,6 +22,9 @@ use super::tail_probe::TailProbe;
 use super::tcb::{Env, Tcb};
 use super::timers::Timer;
 
+/// What pacing held back for longer than it had to is made up for, so much of it: more would be a burst that queues have to take.
+const MOST_LATE: Duration = Duration::from_millis(2);
+
 impl Tcb {
     /// The next frame of this connection; `None` when there is nothing to send or nothing may be sent.
     pub fn poll_transmit(&mut self, env: &mut Env) -> Option<Frame> {
@@ -106,13 +109,24 @@ impl Tcb {
         )
     }
 
-    /// Data, unless the algorithm paces and it is not time yet: the tail loss probe, what is lost, new data.
+    /// Data, unless the algorithm paces and it is not time yet.
     fn send_data(&mut self, env: &mut Env) -> Option<Frame> {
-        if self.congestion.pacing_rate().is_some() && env.now < self.flight.paced_until {
+        if self.congestion.pacing_rate().is_none() {
+            return self.send_next(env);
+        }
+        if env.now < self.flight.paced_until {
             let until = self.flight.paced_until;
             self.flight.deadlines.set(Timer::Pace, until);
+            self.flight.held_back = true;
             return None;
         }
+        let frame = self.send_next(env);
+        self.flight.held_back &= frame.is_some();
+        frame
+    }
+
+    /// The tail loss probe, what is lost, new data.
+    fn send_next(&mut self, env: &mut Env) -> Option<Frame> {
         if self.prefers_new_data() {
             let new = self.send_new(env);
             if new.is_some() || self.snd.nxt.after(self.recovery.recover) {
@@ -368,9 +382,9 @@ impl Tcb {
         }
         if let Some(rate) = self.congestion.pacing_rate() {
             let takes = Duration::from_nanos(u64::from(len) * 1_000_000_000 / rate.max(1));
-            // What leaves late makes up for it, by half of its time at most: a timer is never quite in time, and a pause is no reason for a burst.
-            let late = now.since(self.flight.paced_until);
-            self.flight.paced_until = self.flight.paced_until.max(now) + takes - late.min(takes / 2);
+            // What was held back and leaves late makes up for it: a timer is never quite in time. A pause is no reason for a burst.
+            let from = if self.flight.held_back { now - MOST_LATE } else { now };
+            self.flight.paced_until = self.flight.paced_until.max(from) + takes;
         }
     }
 

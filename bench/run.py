@@ -37,6 +37,8 @@ LOADS = {
 }
 # smoltcp looks at every socket for each packet; its program has those of one port alone.
 SMOLTCP_PORTS = {"send1": "19", "send8": "19", "recv1": "9", "recv8": "9", "echo": "7", "http": "80", "connect": "80"}
+# The limit's variants; that with two queues is for comparing the two.
+LIMITS = {"limit": [], "limit-2": ["--queues", "2"]}
 # How `tidegate serve` is told not to spin.
 SLEEPING = ["--busy-poll", "0"]
 # Memory repeats: one run of each is enough.
@@ -46,6 +48,7 @@ ONCE = ("idle", "idle-http")
 LEFT_OUT = {
     "veth": ("echo-spin", "idle-http"),
     "limit": ("axum", "idle", "idle-http"),
+    "limit-2": ("axum", "idle", "idle-http"),
     "smoltcp": ("echo-spin", "axum", "idle", "idle-http"),
     "ipstack": ("echo-spin", "axum", "idle-http"),
 }
@@ -57,9 +60,9 @@ def server(stack, work, arguments):
     program = lambda name, *rest: [os.path.join(programs, name), *rest]
     if stack == "veth":
         return program("axum-app", "kernel") if work == "axum" else program("kernel-services")
-    if stack == "limit":
-        # Its best variant for each kind of work.
-        return program("limit", *(["--spin", "20"] if work == "echo-spin" else []))
+    if stack in LIMITS:
+        # Its best way of waiting for each kind of work.
+        return program("limit", *LIMITS[stack], *(["--spin", "20"] if work == "echo-spin" else []))
     if stack == "ipstack":
         return program("ipstack-services")
     if stack == "smoltcp":

@@ -18,7 +18,7 @@ WORKS = {
     "idle": ("idle connection, echo", "bytes_each", "B", 0),
     "idle-http": ("idle connection, HTTP", "bytes_each", "B", 0),
 }
-STACKS = ("tidegate", "veth", "limit", "smoltcp", "ipstack")
+STACKS = ("tidegate", "veth", "limit", "limit-2", "smoltcp", "ipstack")
 # A run in which neighbours took more than this share of the machine is made again.
 MOST_STOLEN = 0.06
 BULK = ("send1", "send8", "recv1", "recv8")
@@ -79,14 +79,13 @@ def fields_of(work):
 
 
 def rows(results):
-    """The table as cells, its head first."""
-    stacks = [stack for stack in STACKS if stack in results.stacks]
-    others = [stack for stack in stacks if stack != "tidegate"] if "tidegate" in stacks else []
+    """The table as cells, its head first. The ratios are those of its first stack, which is tidegate if it is there."""
+    first, *others = stacks = [stack for stack in STACKS if stack in results.stacks]
     yield ["work", "unit", *stacks, *(f"/ {other}" for other in others)]
     for work in results.works:
         for title, field, unit, digits in fields_of(work):
             cells = [spread(results.values(work, stack, field).values(), digits) for stack in stacks]
-            ratios = [ratio(results.ratios(work, "tidegate", other, field)) for other in others]
+            ratios = [ratio(results.ratios(work, first, other, field)) for other in others]
             yield [title, unit, *cells, *ratios]
 
 

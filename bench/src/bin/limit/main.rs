@@ -7,23 +7,19 @@
 mod flow;
 mod packet;
 mod responder;
+mod wire;
 
-use std::os::fd::AsFd;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
-use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::unistd::{read, write};
-use tidegate::device::tun::Tun;
 use tidegate_bench as bench;
 
 use responder::Responder;
+use wire::Wire;
 
 /// Packets read before anything else is done.
 const BURST: usize = 64;
-/// A flow that has not moved for so long has lost something.
-const STALL: u16 = 200;
 /// The virtio-net header and the largest packet.
 const LARGEST: usize = 66_000;
 
@@ -39,6 +35,9 @@ struct Options {
     /// Kilobytes in flight on each flow; half of it is sent in one run
     #[arg(long, default_value_t = 1024)]
     in_flight: u32,
+    /// Queues of the device, each with a thread and flows of its own
+    #[arg(long, default_value_t = 1)]
+    queues: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -49,32 +48,21 @@ enum Ack {
     Burst,
 }
 
-/// The device, as plain system calls.
-struct Wire {
-    tun: Tun,
-}
-
-impl Wire {
-    fn read(&self, packet: &mut [u8]) -> Option<usize> {
-        read(&self.tun, packet).ok()
-    }
-
-    /// A refused packet is a lost one.
-    fn write(&self, packet: &[u8]) {
-        let _ = write(&self.tun, packet);
-    }
-
-    /// Sleeps until there is something to read; false after [`STALL`] milliseconds.
-    fn sleep(&self) -> bool {
-        let mut wait = [PollFd::new(self.tun.as_fd(), PollFlags::POLLIN)];
-        !matches!(poll(&mut wait, PollTimeout::from(STALL)), Ok(0) | Err(Errno::EINTR))
-    }
-}
-
 fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    let wire = Wire { tun: bench::device::open()? };
+    let queues = bench::device::open_queues(options.queues)?;
     bench::ready()?;
+    thread::scope(|scope| {
+        for tun in queues {
+            scope.spawn(move || answer(options, &Wire::new(tun)));
+        }
+    });
+    Ok(())
+}
+
+/// Answers what comes to this queue for ever. The kernel picks a flow's queue by its hash, and stays with it since the answers come
+/// from there.
+fn answer(options: Options, wire: &Wire) {
     let mut responder = Responder::new(options.ack == Ack::Read, options.in_flight * 1024);
     let mut packet = vec![0; LARGEST];
     let spin = Duration::from_micros(options.spin);
@@ -84,10 +72,10 @@ fn main() -> anyhow::Result<()> {
         while count < BURST
             && let Some(len) = wire.read(&mut packet)
         {
-            responder.receive(&wire, &packet[..len]);
+            responder.receive(wire, &packet[..len]);
             count += 1;
         }
-        let sent = responder.transmit(&wire);
+        let sent = responder.transmit(wire);
         if count > 0 || sent {
             // Without spinning the clock is of no interest.
             if !spin.is_zero() {

@@ -3,9 +3,9 @@
 use tidegate_bench::http::{self, ANSWER, LAST_ANSWER};
 use tidegate_bench::{CHARGEN, DISCARD, ECHO, HTTP};
 
-use super::Wire;
 use super::flow::{Flow, ISS};
 use super::packet::{ACK, FIN, PSH, RST, SUPER, SYN, SYN_OPTIONS, Segment, Template};
+use super::wire::Wire;
 
 /// All flows, and a template for each kind of packet.
 pub struct Responder {

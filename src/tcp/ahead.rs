@@ -70,13 +70,14 @@ impl Tcb {
         let options = Arc::as_ptr(&self.options) as usize;
         let numbers =
             self.rcv.nxt.0 ^ self.recovery.recover.0 ^ self.snd.una.0 ^ self.snd.up.0 ^ self.ts.recent;
-        let counts = self.counts.sent ^ self.counts.timeouts ^ self.charged ^ u32::from(self.agreed.mss);
+        let counts = self.counts.sent ^ self.charged ^ u32::from(self.agreed.mss);
         let clock = self.heard_at.as_nanos() ^ self.rcv.offset;
         let ends = self.tuple.local.port ^ self.tuple.remote.port;
         let ports = ends ^ u16::from(self.rtt.backoff) ^ self.path.mss();
         let deadline = self.deadlines.get(Timer::Retransmit).map_or(0, |deadline| deadline.as_nanos());
-        let queues =
-            self.send_queue.acknowledged() ^ u64::from(self.reassembly.is_some() ^ self.tuning.is_some());
+        let queues = self.send_queue.acknowledged()
+            ^ u64::from(self.reassembly.is_some())
+            ^ u64::from(self.tuning.space());
         options
             ^ numbers as usize
             ^ counts as usize
@@ -86,7 +87,7 @@ impl Tcb {
 
     /// Reads a little of what a connection keeps in boxes while nothing is under way.
     fn touch_learned(&self) -> u32 {
-        self.tuning.as_ref().map_or(0, |tuning| tuning.space()) ^ self.congestion.touch()
+        self.congestion.touch()
     }
 }
 
@@ -107,7 +108,6 @@ mod tests {
             offset_of!(Tcb, snd.up),
             offset_of!(Tcb, ts.recent),
             offset_of!(Tcb, counts.sent),
-            offset_of!(Tcb, counts.timeouts),
             offset_of!(Tcb, charged),
             offset_of!(Tcb, agreed.mss),
             offset_of!(Tcb, heard_at),

@@ -74,8 +74,8 @@ impl Tcb {
 
     /// The same while memory is not scarce.
     pub fn unstressed_receive_limit(&self, config: &TcpConfig) -> usize {
-        let tuned = self.tuning.as_ref().map_or(0, |tuning| tuning.limit as usize);
-        let tuned = tuned.max(config.receive_buffer_initial).min(config.receive_buffer);
+        let tuned =
+            (self.tuning.limit as usize).max(config.receive_buffer_initial).min(config.receive_buffer);
         self.options.receive_buffer.unwrap_or(tuned)
     }
 
@@ -108,9 +108,9 @@ impl Tcb {
         let full = segment.payload.len() >= usize::from(self.ack.segment());
         let echo = segment.header.options.timestamps.filter(|_| self.agreed.timestamps && full);
         let ticks = echo.map(|ts| self.ts_now(env.now).wrapping_sub(ts.ecr));
-        let tuning = self.tuning.get_or_insert_default();
+        let tuning = &mut self.tuning;
         if silence > IDLE.max(tuning.rtt() * 4) && self.receive_queue.is_empty() {
-            **tuning = ReceiveTuning { rtt: tuning.rtt, ..ReceiveTuning::default() };
+            *tuning = ReceiveTuning { rtt: tuning.rtt, ..ReceiveTuning::default() };
         }
         if tuning.since == 0 {
             tuning.begin_round_trip(now, read, self.rcv.adv);
@@ -128,7 +128,7 @@ impl Tcb {
 
     /// The round trip in microseconds: as measured here, else as the sending side knows it from the handshake.
     fn receive_rtt(&self) -> Option<u32> {
-        let measured = self.tuning.as_ref().map(|tuning| tuning.rtt).filter(|&rtt| rtt > 0);
+        let measured = Some(self.tuning.rtt).filter(|&rtt| rtt > 0);
         measured.or_else(|| self.rtt.srtt().map(|rtt| rtt.as_micros().clamp(1, 1 << 30) as u32))
     }
 
@@ -139,7 +139,7 @@ impl Tcb {
         let mss = u32::from(self.agreed.advertised_mss);
         // A small first window cannot let a whole first flight through.
         let first = (FIRST_FLIGHT * mss).min(self.unstressed_receive_limit(env.config) as u32 / 4);
-        let Some(tuning) = &mut self.tuning else { return };
+        let tuning = &mut self.tuning;
         let passed = now.wrapping_sub(tuning.since);
         if tuning.since == 0 || known.is_none_or(|rtt| passed < rtt) {
             return;

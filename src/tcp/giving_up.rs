@@ -29,7 +29,7 @@ impl Tcb {
             return self.give_up();
         }
         self.count_retry(env);
-        self.counts.retransmitted += 1;
+        self.trouble.retransmitted += 1;
         self.syn_due = true;
         self.arm_syn(env);
     }

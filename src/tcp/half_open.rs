@@ -69,7 +69,9 @@ impl HalfOpen {
     pub fn to_tcb(&self, ts_offset: u32, options: Arc<SocketOptions>, env: &Env) -> Tcb {
         let mut tcb = Tcb::new(self.tuple, State::SynReceived, self.iss, ts_offset, options, env);
         tcb.retries = self.retries;
-        tcb.counts.retransmitted = self.retries.into();
+        if self.retries > 0 {
+            tcb.trouble.retransmitted = self.retries.into();
+        }
         tcb.counts.sent = 1 + u32::from(self.retries);
         tcb.syn_repeated = self.repeated;
         tcb.heard_at = self.sent_at;

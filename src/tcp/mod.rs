@@ -51,6 +51,7 @@ mod tests;
 mod time_wait;
 mod timers;
 mod transfer;
+mod trouble;
 mod undo;
 mod urgent;
 
@@ -430,7 +431,7 @@ impl Tcp {
                 self.rest(index);
                 continue;
             };
-            if tcb.path.may_fragment() {
+            if tcb.may_fragment {
                 ip_output::allow_fragments(made);
             }
             if tcb.rest_if_done(env) {

@@ -38,27 +38,17 @@ pub struct PathState {
     proven: u16,
     /// The largest payload that the path carries; [`u16::MAX`]: no limit known.
     mss: u16,
-    /// The path carries less than the floor: routers have to fragment.
-    may_fragment: bool,
-    /// Larger packets seem to vanish.
-    black_hole: Option<Box<BlackHole>>,
 }
 
 impl Default for PathState {
     fn default() -> Self {
-        PathState {
-            version: 0,
-            proven_at: 0,
-            proven: 0,
-            mss: u16::MAX,
-            may_fragment: false,
-            black_hole: None,
-        }
+        PathState { version: 0, proven_at: 0, proven: 0, mss: u16::MAX }
     }
 }
 
+/// A path that seems to swallow full segments.
 #[derive(Debug)]
-struct BlackHole {
+pub struct BlackHole {
     /// The largest packet that is thought to pass, in bytes.
     mtu: u16,
     /// A larger one is being tried.
@@ -80,11 +70,6 @@ impl PathState {
     pub fn mss(&self) -> u16 {
         self.mss
     }
-
-    /// True if DF may not be set.
-    pub fn may_fragment(&self) -> bool {
-        self.may_fragment
-    }
 }
 
 impl Tcb {
@@ -95,7 +80,7 @@ impl Tcb {
         if !self.state.is_synchronized() {
             return;
         }
-        if let Some(hole) = self.path.black_hole.as_mut().filter(|hole| hole.is_due(env.now)) {
+        if let Some(hole) = self.black_hole_mut().filter(|hole| hole.is_due(env.now)) {
             hole.trying = true;
         } else if self.path.version == paths.version() {
             return;
@@ -105,9 +90,9 @@ impl Tcb {
             return;
         }
         let known = paths.for_segments(self.tuple.remote.addr);
-        let hole = self.path.black_hole.as_ref().filter(|hole| !hole.trying).map(|hole| hole.mtu);
+        let hole = self.trouble.black_hole.as_ref().filter(|hole| !hole.trying).map(|hole| hole.mtu);
         self.path.mss = self.payload_of(hole.unwrap_or(u16::MAX).min(known.mtu));
-        self.path.may_fragment = known.may_fragment;
+        self.may_fragment = known.may_fragment;
         if self.snd.nxt == self.snd.iss + 1 {
             // Nothing was sent yet: the initial window counts segments of this size (RFC 6928).
             self.begin_congestion(env.config);
@@ -131,7 +116,7 @@ impl Tcb {
         let Some(path) = plausible(dst, reported, size).filter(|path| !self.disproves(path, sent_at)) else {
             return false;
         };
-        if path.may_fragment && self.path.may_fragment {
+        if path.may_fragment && self.may_fragment {
             // It goes without DF already.
             return false;
         }
@@ -169,7 +154,7 @@ impl Tcb {
             return;
         }
         let size = self.packet_of(first.segment);
-        let mtu = match self.path.black_hole.as_deref_mut().filter(|hole| hole.trying) {
+        let mtu = match self.black_hole_mut().filter(|hole| hole.trying) {
             Some(hole) if size > hole.mtu => {
                 hole.trying = false;
                 hole.wait = (hole.wait * 2).min(LIFETIME);
@@ -178,12 +163,12 @@ impl Tcb {
             }
             Some(_) => return,
             None => {
-                let wait = self.path.black_hole.as_ref().map_or(FIRST_RETRY, |hole| hole.wait);
+                let wait = self.trouble.black_hole.as_ref().map_or(FIRST_RETRY, |hole| hole.wait);
                 let beyond = self.retries.saturating_sub(self.options.r1);
                 let due = beyond % TRIES == 1;
                 let Some(mtu) = next_step(self.tuple.remote.addr, size).filter(|_| due) else { return };
                 let hole = BlackHole { mtu, trying: false, retry_at: None, wait };
-                self.path.black_hole = Some(Box::new(hole));
+                self.trouble.black_hole = Some(hole);
                 mtu
             }
         };
@@ -192,16 +177,20 @@ impl Tcb {
 
     /// The peer acknowledged what was sent: segments of that size arrive.
     pub fn note_delivered(&mut self, delivered: &Delivered, now: Instant) {
-        if let Some(hole) = self.path.black_hole.as_mut().filter(|hole| !hole.trying) {
+        if let Some(hole) = self.black_hole_mut().filter(|hole| !hole.trying) {
             hole.retry_at.get_or_insert(now + hole.wait);
         }
         let Some(sent_at) = delivered.sent_at.filter(|_| delivered.segment > 0) else { return };
         self.path.proven = delivered.segment;
         self.path.proven_at = sent_at.as_millis() as u32;
         let size = self.packet_of(delivered.segment);
-        if self.path.black_hole.as_ref().is_some_and(|hole| hole.trying && size > hole.mtu) {
-            self.path.black_hole = None;
+        if self.trouble.black_hole.as_ref().is_some_and(|hole| hole.trying && size > hole.mtu) {
+            self.trouble.black_hole = None;
         }
+    }
+
+    fn black_hole_mut(&mut self) -> Option<&mut BlackHole> {
+        self.trouble.as_mut()?.black_hole.as_mut()
     }
 
     /// Bytes of a packet with so much payload; SACK blocks, which come and go, not counted.

@@ -205,12 +205,12 @@ impl Tcb {
 
     fn send_again(&mut self, start: SeqNum, end: SeqNum, env: &mut Env) -> Frame {
         env.counters.tcp_retransmits += 1;
-        self.counts.retransmitted += segments(start, end, self.mss(), self.snd.fin);
+        self.trouble.retransmitted += segments(start, end, self.mss(), self.snd.fin);
         if let Some(episode) = self.recovery.episode.as_mut() {
             episode.repeats.sent_again(end.since(start), env.now);
         }
         let fin = self.snd.fin.is_some_and(|fin| fin.before(end));
-        self.counts.retransmitted_bytes += u64::from(end.since(start) - u32::from(fin));
+        self.trouble.retransmitted_bytes += u64::from(end.since(start) - u32::from(fin));
         self.send_range(start, end, fin, true, Marks::default(), env)
     }
 

@@ -100,7 +100,7 @@ impl Tcb {
         let of_probe =
             matches!(self.recovery.tail_probe, TailProbe::Sent { end, repeated: true } if end == range.1);
         let over = self.flight.rack.round.is_none_or(|round| self.snd.una.at_or_after(round));
-        if of_probe || !over || self.counts.duplicates > self.counts.retransmitted {
+        if of_probe || !over || self.trouble.duplicated > self.trouble.retransmitted {
             return;
         }
         if !self.flight.sent.is_empty() {

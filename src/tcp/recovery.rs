@@ -223,7 +223,7 @@ impl Tcb {
     fn take_duplicate(&mut self, delivered: &Delivered, segment: &Segment, env: &Env) {
         if let Some(range) = delivered.duplicate {
             let segments = range.1.since(range.0).div_ceil(self.mss());
-            self.counts.duplicates = self.counts.duplicates.wrapping_add(segments);
+            self.trouble.duplicated = self.trouble.duplicated.wrapping_add(segments);
             self.widen_reordering_window(range);
             self.forgive_repeat(range.0, range.1);
         }
@@ -423,7 +423,7 @@ impl Tcb {
     /// RFC 8985 §6.3).
     pub fn on_retransmission_timeout(&mut self, env: &mut Env) {
         env.counters.tcp_timeouts += 1;
-        self.counts.timeouts += 1;
+        self.trouble.timeouts += 1;
         // Repeated timeouts, and one amid a repair, are one event of congestion (RFC 5681 §3.1).
         let amid = self.recovery.phase == Phase::FastRecovery && !self.is_recovered();
         let first = self.retries <= 1 && !amid;

@@ -39,6 +39,11 @@ impl Recycled for Ranges {
 }
 
 impl Duplicates {
+    /// None.
+    pub const fn none() -> Self {
+        Duplicates(Pooled::none())
+    }
+
     fn push(&mut self, start: SeqNum, end: SeqNum) {
         let ranges = &mut self.0.get_or_fresh().0;
         if let Some(last) = ranges.last_mut().filter(|last| last.1 == start) {
@@ -70,7 +75,7 @@ impl Tcb {
     pub fn note_old_text(&mut self, segment: &Segment, env: &Env) {
         let (start, end) = (segment.seq(), segment.end());
         if start.before(self.rcv.nxt) && env.config.dsack && self.agreed.sack {
-            self.duplicates.push(start, if end.after(self.rcv.nxt) { self.rcv.nxt } else { end });
+            self.trouble.duplicates.push(start, if end.after(self.rcv.nxt) { self.rcv.nxt } else { end });
         }
     }
 
@@ -83,7 +88,7 @@ impl Tcb {
         let start = self.rcv.offset + u64::from(segment.seq().since(self.rcv.nxt));
         if let Some(held) = queue.first_held(start..start + segment.payload.len() as u64) {
             let seq = |offset: u64| self.rcv.nxt + (offset - self.rcv.offset) as u32;
-            self.duplicates.push(seq(held.start), seq(held.end));
+            self.trouble.duplicates.push(seq(held.start), seq(held.end));
         }
     }
 
@@ -99,13 +104,13 @@ impl Tcb {
     /// The blocks of the next segment: a duplicate first (RFC 2883 §4) and the block around it, then the newest ranges (RFC 2018 §4).
     pub fn sack_blocks(&self) -> SackBlocks {
         let mut blocks = SackBlocks::new();
-        if !self.agreed.sack || (self.duplicates.is_empty() && self.reassembly.is_none()) {
+        if !self.agreed.sack || (self.trouble.duplicates.is_empty() && self.reassembly.is_none()) {
             return blocks;
         }
-        blocks.extend(self.duplicates.first());
+        blocks.extend(self.trouble.duplicates.first());
         let Some(queue) = self.reassembly.as_ref() else { return blocks };
         let seq = |offset: u64| self.rcv.nxt + (offset - self.rcv.offset) as u32;
-        let around = self.duplicates.first().filter(|(start, _)| start.at_or_after(self.rcv.nxt));
+        let around = self.trouble.duplicates.first().filter(|(start, _)| start.at_or_after(self.rcv.nxt));
         let around =
             around.and_then(|(start, _)| queue.find(self.rcv.offset + u64::from(start.since(self.rcv.nxt))));
         let room = self.blocks_at_most() - blocks.len();
@@ -118,13 +123,13 @@ impl Tcb {
     /// A segment with [`Tcb::sack_blocks`] went out; another follows if there is more to tell.
     pub fn reported(&mut self, env: &mut Env) {
         let mut room = self.blocks_at_most();
-        if self.duplicates.pop() {
+        if self.trouble.as_mut().is_some_and(|trouble| trouble.duplicates.pop()) {
             // The block around the duplicate may have taken another's place.
             room -= 2;
             env.counters.tcp_dsacks_out += 1;
         }
         let more = self.reassembly.as_mut().is_some_and(|queue| queue.reported(room));
-        if self.agreed.sack && (more || !self.duplicates.is_empty()) {
+        if self.agreed.sack && (more || !self.trouble.duplicates.is_empty()) {
             self.ack.at_once();
         }
     }

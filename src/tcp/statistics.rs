@@ -35,16 +35,8 @@ const RATE_UNIT: u64 = 16;
 pub struct Counts {
     /// Segments sent, with data or without.
     pub sent: u32,
-    /// Segments sent again, SYNs included.
-    pub retransmitted: u32,
     /// Segments of ours that arrived, the SYN included.
     pub delivered: u32,
-    /// Bytes sent again.
-    pub retransmitted_bytes: u64,
-    /// Segments that arrived twice, by D-SACK (RFC 2883).
-    pub duplicates: u32,
-    /// Retransmission timeouts.
-    pub timeouts: u32,
     /// The last sample of the delivery rate, in units of [`RATE_UNIT`], and whether the application limited it.
     rate: u32,
     rate_app_limited: bool,
@@ -362,18 +354,18 @@ impl Tcb {
             lost: flight.lost,
             retransmitting: flight.retransmitted,
             segments_sent: self.counts.sent,
-            retransmitted: self.counts.retransmitted,
+            retransmitted: self.trouble.retransmitted,
             srtt: self.rtt.srtt().unwrap_or_default(),
             rttvar: self.rtt.rttvar().unwrap_or_default(),
             min_rtt: self.rtt.min_rtt().unwrap_or_default(),
-            receive_rtt: self.tuning.as_ref().map_or(Duration::ZERO, |tuning| tuning.rtt()),
-            receive_space: self.tuning.as_ref().map_or(0, |tuning| tuning.space()),
+            receive_rtt: self.tuning.rtt(),
+            receive_space: self.tuning.space(),
             slow_start_threshold: if ssthresh == u32::MAX { ssthresh } else { ssthresh / mss },
             congestion_window: self.congestion.window() / mss,
             reordering: DUP_THRESH.max(self.recovery.reordering.extent.into()),
             reordering_seen: self.recovery.reordering.seen.into(),
-            duplicates: self.counts.duplicates,
-            timeouts: self.counts.timeouts,
+            duplicates: self.trouble.duplicated,
+            timeouts: self.trouble.timeouts,
             delivery_rate: u64::from(self.counts.rate) * RATE_UNIT,
             delivery_rate_app_limited: self.counts.rate_app_limited,
             pacing_rate: self.congestion.pacing_rate(),
@@ -387,8 +379,8 @@ impl Tcb {
             delivered: self.counts.delivered,
             bytes_acked: self.acknowledged_numbers(),
             bytes_received: self.rcv.offset + u64::from(self.has_received_fin()),
-            bytes_sent: self.sent_once() + self.counts.retransmitted_bytes,
-            bytes_retransmitted: self.counts.retransmitted_bytes,
+            bytes_sent: self.sent_once() + self.trouble.retransmitted_bytes,
+            bytes_retransmitted: self.trouble.retransmitted_bytes,
             send_window: self.snd.wnd,
             receive_window: self.rcv.wnd(),
             not_sent: self.unsent(),

@@ -25,13 +25,13 @@ use super::options::SocketOptions;
 use super::reassembly::Reassembly;
 use super::receive::ReceiveQueue;
 use super::recovery::Recovery;
-use super::report::Duplicates;
 use super::rtt::RttEstimator;
 use super::segment::{FourTuple, fixed_headers};
 use super::send::SendQueue;
 use super::state::State;
 use super::statistics::Counts;
 use super::timers::{ConnectionDeadlines, Timer};
+use super::trouble::Troubles;
 
 /// What every step of a connection may use: settings, the device's abilities, counters and the time.
 pub struct Env<'a> {
@@ -164,6 +164,8 @@ pub struct Tcb {
     pub more: bool,
     /// How far a lingering close is.
     pub lingering: Lingering,
+    /// The path carries less than the floor: routers have to fragment.
+    pub may_fragment: bool,
     /// The application shut reading down.
     pub read_closed: bool,
     /// A send call found the queue full: tell when there is room.
@@ -224,10 +226,10 @@ pub struct Tcb {
     pub receive_queue: ReceiveQueue,
     /// Out-of-order segments; absent while there are none.
     pub reassembly: Pooled<Reassembly>,
-    /// What came twice, to be reported.
-    pub duplicates: Duplicates,
-    /// How large the receive buffer should be; absent until data comes.
-    pub tuning: Option<Box<ReceiveTuning>>,
+    /// What went wrong on the path; absent while nothing did.
+    pub trouble: Troubles,
+    /// How large the receive buffer should be.
+    pub tuning: ReceiveTuning,
 }
 
 impl Tcb {
@@ -266,6 +268,7 @@ impl Tcb {
             urgent: false,
             more: false,
             lingering: Lingering::No,
+            may_fragment: false,
             read_closed: false,
             wants_room: false,
             retries: 0,
@@ -294,8 +297,8 @@ impl Tcb {
             flight: Resting::default(),
             receive_queue: ReceiveQueue::default(),
             reassembly: Pooled::none(),
-            duplicates: Duplicates::default(),
-            tuning: None,
+            trouble: Troubles::default(),
+            tuning: ReceiveTuning::default(),
         }
     }
 
@@ -342,7 +345,7 @@ impl Tcb {
     /// Congestion control from its beginning, with the initial window; with one segment after a lost SYN (RFC 5681 §3.1), which is not
     /// believed of a single retransmission: a second is a short time (RFC 6298 appendix A).
     pub fn begin_congestion(&mut self, config: &TcpConfig) {
-        let segments = if self.counts.retransmitted > 1 { 1 } else { config.initial_window };
+        let segments = if self.trouble.retransmitted > 1 { 1 } else { config.initial_window };
         let window = segments * self.mss();
         self.congestion = Controller::new(self.options.congestion, config.hystart, window);
     }

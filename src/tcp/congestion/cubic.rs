@@ -10,7 +10,7 @@ use super::hystart::{HyStart, Search};
 use super::{Ack, Algorithm, Congestion, MAX_WINDOW, Reduction, restart_window};
 use crate::base::time::{Duration, Instant};
 
-/// RFC 9438's algorithm. Only a connection that sends owns more than this struct.
+/// RFC 9438's algorithm. Only a connection whose initial slow start is over owns more than this struct.
 #[derive(Clone, Debug)]
 pub struct Cubic {
     cwnd: u32,
@@ -23,7 +23,7 @@ enum Phase {
     /// The initial slow start, unwatched as yet.
     Fresh(HyStart),
     /// The initial slow start.
-    Search(Box<Search>),
+    Search(Search),
     /// A threshold is known: congestion avoidance, and slow start up to it.
     Steady(Box<Steady>),
 }
@@ -57,8 +57,7 @@ impl Cubic {
     /// See [`Controller::touch`](super::Controller::touch).
     pub fn touch(&self) -> u32 {
         match &self.phase {
-            Phase::Fresh(_) => 0,
-            Phase::Search(search) => search.touch(),
+            Phase::Fresh(_) | Phase::Search(_) => 0,
             Phase::Steady(steady) => steady.curve.w_max,
         }
     }
@@ -79,7 +78,7 @@ impl Cubic {
         if let Phase::Fresh(hystart) = self.phase
             && let Some(search) = Search::new(hystart, ack.now)
         {
-            self.phase = Phase::Search(Box::new(search));
+            self.phase = Phase::Search(search);
         }
         let growth = match &mut self.phase {
             Phase::Search(search) => search.on_ack(ack, self.cwnd),

@@ -202,9 +202,12 @@ fn slow_start_grows_by_what_is_delivered() {
     assert_eq!(cc.window(), 144 * MSS);
 }
 
-/// A connection that has not sent owns the struct alone.
+/// Until the initial slow start is over a connection owns the struct alone, with the search for its end.
 #[test]
-fn a_fresh_connection_owns_nothing_more() {
-    assert!(size_of::<Cubic>() <= 24, "{}", size_of::<Cubic>());
-    assert!(matches!(Cubic::new(HyStart::PlusPlus, 1).phase, Phase::Fresh(HyStart::PlusPlus)));
+fn a_connection_in_slow_start_owns_nothing_more() {
+    assert!(size_of::<Cubic>() <= 32, "{}", size_of::<Cubic>());
+    let mut cc = Cubic::new(HyStart::PlusPlus, 10 * MSS);
+    assert!(matches!(cc.phase, Phase::Fresh(HyStart::PlusPlus)));
+    ack(&mut cc, MSS);
+    assert!(matches!(cc.phase, Phase::Search(_)));
 }

@@ -43,7 +43,8 @@ const MAX_ACK_DELAY: Duration = Duration::from_millis(1);
 type Rtt = u32;
 const UNKNOWN: Rtt = u32::MAX;
 
-/// The search of one connection, while its initial slow start lasts; a connection that carried little data keeps it for ever.
+/// The search of one connection, while its initial slow start lasts; a connection that carried little data keeps it for ever, so it
+/// is small.
 #[derive(Clone, Debug)]
 pub struct Search {
     /// The shortest round trip of this round.
@@ -58,35 +59,32 @@ enum How {
     PlusPlus {
         /// The shortest round trip of the last round.
         last_round: Rtt,
-        /// Of conservative slow start: what was too long, and the rounds since.
-        css: Option<(Rtt, u8)>,
+        /// Of conservative slow start: what was too long; [`UNKNOWN`] outside of it.
+        css_baseline: Rtt,
+        /// And the rounds since.
+        css_rounds: u8,
     },
     Classic {
         train: bool,
         delay: bool,
         round_began: Instant,
-        /// When the last acknowledgement of the train came.
-        last_ack: Instant,
+        /// How long the train is that began with it, up to its last acknowledgement.
+        train_length: Rtt,
     },
 }
 
 impl Search {
     /// A search that begins at `now`; none where there is nothing to look for.
     pub fn new(kind: HyStart, now: Instant) -> Option<Self> {
-        let classic = |train, delay| How::Classic { train, delay, round_began: now, last_ack: now };
+        let classic = |train, delay| How::Classic { train, delay, round_began: now, train_length: 0 };
         let how = match kind {
             HyStart::Off => return None,
             HyStart::AckTrain => classic(true, false),
             HyStart::Delay => classic(false, true),
             HyStart::Classic => classic(true, true),
-            HyStart::PlusPlus => How::PlusPlus { last_round: UNKNOWN, css: None },
+            HyStart::PlusPlus => How::PlusPlus { last_round: UNKNOWN, css_baseline: UNKNOWN, css_rounds: 0 },
         };
         Some(Search { shortest: UNKNOWN, samples: 0, how })
-    }
-
-    /// See [`Controller::touch`](super::Controller::touch).
-    pub fn touch(&self) -> u32 {
-        self.shortest
     }
 
     /// An acknowledgement came in slow start with a window of `cwnd` bytes: by how many bytes the window may grow, or nothing if
@@ -113,39 +111,39 @@ impl Search {
         let shortest = std::mem::replace(&mut self.shortest, UNKNOWN);
         self.samples = 0;
         match &mut self.how {
-            How::PlusPlus { last_round, css } => {
+            How::PlusPlus { last_round, css_baseline, css_rounds } => {
                 *last_round = shortest;
                 // §4.2: the round in which it began counts, too.
-                css.as_mut().is_some_and(|(_, rounds)| {
-                    *rounds += 1;
-                    *rounds >= CSS_ROUNDS
-                })
+                *css_rounds = if *css_baseline == UNKNOWN { 0 } else { css_rounds.saturating_add(1) };
+                *css_rounds >= CSS_ROUNDS
             }
-            How::Classic { round_began, last_ack, .. } => {
-                (*round_began, *last_ack) = (now, now);
+            How::Classic { round_began, train_length, .. } => {
+                (*round_began, *train_length) = (now, 0);
                 false
             }
         }
     }
 
     fn plus_plus(&mut self, ack: &Ack) -> u32 {
-        let How::PlusPlus { last_round, css } = &mut self.how else { return ack.delivered };
+        let How::PlusPlus { last_round, css_baseline, css_rounds } = &mut self.how else {
+            return ack.delivered;
+        };
         let shortest = known(self.shortest).filter(|_| self.samples >= N_RTT_SAMPLE);
-        match (shortest, *css, known(*last_round)) {
+        match (shortest, known(*css_baseline), known(*last_round)) {
             // §4.2: the round trip is shorter again: jitter was taken for a queue, and slow start resumes.
-            (Some(shortest), Some((baseline, _)), _) if nanos(shortest) < baseline => *css = None,
+            (Some(shortest), Some(baseline), _) if shortest < baseline => *css_baseline = UNKNOWN,
             // §4.2: longer than that of the last round by RttThresh: perhaps a queue.
             (Some(shortest), None, Some(last)) if shortest >= last.saturating_add(threshold(last)) => {
-                *css = Some((nanos(shortest), 0));
+                (*css_baseline, *css_rounds) = (nanos(shortest), 0);
             }
             _ => {}
         }
-        if css.is_some() { ack.delivered / CSS_GROWTH_DIVISOR } else { ack.delivered }
+        if *css_baseline == UNKNOWN { ack.delivered } else { ack.delivered / CSS_GROWTH_DIVISOR }
     }
 
     /// True if slow start is over.
     fn classic(&mut self, ack: &Ack, cwnd: u32) -> bool {
-        let (Some(min_rtt), How::Classic { train, delay, round_began, last_ack }) =
+        let (Some(min_rtt), How::Classic { train, delay, round_began, train_length }) =
             (ack.min_rtt, &mut self.how)
         else {
             return false;
@@ -154,9 +152,10 @@ impl Search {
             return false;
         }
         let mut found = false;
-        if *train && ack.now.since(*last_ack) <= ACK_DELTA {
-            *last_ack = ack.now;
-            found = ack.now.since(*round_began) > min_rtt.saturating_add(ack_delay(min_rtt, cwnd)) / 2;
+        let passed = ack.now.since(*round_began);
+        if *train && passed <= Duration::from_nanos((*train_length).into()) + ACK_DELTA {
+            *train_length = nanos(passed);
+            found = passed > min_rtt.saturating_add(ack_delay(min_rtt, cwnd)) / 2;
         }
         if *delay && self.samples > N_RTT_SAMPLE {
             let limit = min_rtt.saturating_add(threshold(min_rtt));
@@ -213,8 +212,8 @@ mod tests {
     }
 
     #[test]
-    fn a_search_takes_32_bytes() {
-        assert_eq!(size_of::<Search>(), 32);
+    fn a_search_takes_24_bytes() {
+        assert_eq!(size_of::<Search>(), 24);
     }
 
     const SLOW_START: Option<u32> = Some(MSS);

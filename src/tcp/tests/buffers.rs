@@ -194,5 +194,5 @@ fn an_idle_connection_holds_no_buffer() {
     let tcb = tcb(&b);
     assert_eq!((tcb.receive_queue.held(), tcb.send_queue.memory(), b.tcp.memory_in_use()), (0, 0, 0));
     assert!(tcb.receive_queue.is_empty() && tcb.reassembly.is_none() && tcb.flight.sent.is_empty());
-    assert!(format!("{:?}", tcb.duplicates).contains("None"));
+    assert!(format!("{:?}", tcb.trouble.duplicates).contains("None"));
 }

@@ -80,6 +80,14 @@ impl TcpStream {
         self.change_options(|options| options.user_timeout = timeout)
     }
 
+    /// `SO_MAX_PACING_RATE`: bytes of data per second that are sent at most; `None` leaves that to the congestion control.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::InvalidInput`] for a rate of zero.
+    pub fn set_max_pacing_rate(&self, rate: Option<u64>) -> io::Result<()> {
+        self.change_options(|options| options.max_pacing_rate = rate)
+    }
+
     /// `TCP_CORK`: less than a full segment waits until the cork is taken out, at most one retransmission timeout.
     pub fn set_cork(&self, cork: bool) -> io::Result<()> {
         self.change_options(|options| options.cork = cork)

@@ -3,6 +3,7 @@
 
 use crate::base::counters::DropReason;
 use crate::base::socket::{Readiness, SocketError};
+use crate::base::time::Instant;
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::Flags;
 
@@ -230,11 +231,21 @@ impl Tcb {
     /// SND.UNA has moved, and what that means to the window is known.
     pub fn after_advance(&mut self, env: &Env) {
         if self.flight.sent.is_empty() {
-            self.flight.rest();
+            self.rest_flight(env.now);
         }
         self.arm_retransmit(env);
         self.arm_tail_probe(env);
         self.tell_room(env.config, env.memory);
+    }
+
+    /// Nothing is under way any more. Where the application limits the rate, what was sent still counts until its time is over.
+    pub fn rest_flight(&mut self, now: Instant) {
+        let (until, held_back) = (self.flight.paced_until, self.flight.held_back);
+        self.flight.rest();
+        if until > now && self.options.max_pacing_rate.is_some() {
+            (self.flight.paced_until, self.flight.held_back) = (until, held_back);
+            self.flight.deadlines.set(Timer::Pace, until);
+        }
     }
 
     /// A writer that found the queue full is told when a quarter of it is free.

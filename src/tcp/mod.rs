@@ -504,6 +504,7 @@ impl Tcb {
             Timer::TailProbe => self.on_tail_probe_timeout(env),
             Timer::Reordering => self.on_reordering_timeout(env),
             // What was held back leaves with the next `poll_transmit`.
+            Timer::Pace if self.flight.sent.is_empty() && self.unsent() == 0 => self.rest_flight(env.now),
             Timer::Pace => {}
             Timer::DelayedAck => self.ack.at_once(),
             Timer::Orphan if !self.orphan => self.stop_lingering(),

@@ -91,6 +91,9 @@ pub struct SocketOptions {
     pub path_mtu_discovery: bool,
     /// `TCP_CONGESTION`: the algorithm. It counts when the connection is opened. Default: [`TcpConfig::congestion`].
     pub congestion: CongestionControl,
+    /// `SO_MAX_PACING_RATE`: bytes of data per second that are sent at most, whatever the algorithm; the window's bursts are spread
+    /// out, two segments at least together. Default `None`: as the algorithm has it, and only BBR paces.
+    pub max_pacing_rate: Option<u64>,
     /// Explicit congestion notification (RFC 3168; policy 21). It counts when the connection is opened. Default:
     /// [`TcpConfig::ecn`], with peers that ask.
     pub ecn: Ecn,
@@ -130,13 +133,14 @@ impl SocketOptions {
             hop_limit: config.hop_limit,
             path_mtu_discovery: config.path_mtu_discovery,
             congestion: config.congestion,
+            max_pacing_rate: None,
             ecn: config.ecn,
             report_soft_errors: false,
         }
     }
 
-    /// These options as a socket can have them: ECN's bits out of the traffic class. `Invalid` for a hop limit of zero, an MSS
-    /// below [`MIN_MSS`], or keep-alive without time or probes.
+    /// These options as a socket can have them: ECN's bits out of the traffic class. `Invalid` for a hop limit or a rate of zero, an
+    /// MSS below [`MIN_MSS`], or keep-alive without time or probes.
     ///
     /// # Errors
     /// `Invalid`, as told.
@@ -144,7 +148,8 @@ impl SocketOptions {
         self.traffic_class &= DSCP;
         let no_keep_alive = self.keep_probes == 0 || self.keep_idle.is_zero() || self.keep_interval.is_zero();
         let tiny = self.max_mss.is_some_and(|mss| mss < MIN_MSS);
-        if no_keep_alive || tiny || self.hop_limit == 0 { Err(SocketError::Invalid) } else { Ok(self) }
+        let never = self.hop_limit == 0 || self.max_pacing_rate == Some(0);
+        if no_keep_alive || tiny || never { Err(SocketError::Invalid) } else { Ok(self) }
     }
 }
 
@@ -242,6 +247,9 @@ impl Tcb {
         }
         if options.congestion != self.options.congestion {
             self.congestion = self.congestion.switched(options.congestion, config.hystart);
+        }
+        if options.max_pacing_rate != self.options.max_pacing_rate && self.flight.paced_until > now {
+            self.flight.paced_until = now;
         }
         self.options = options;
         self.arm_keep_alive(now);

@@ -58,7 +58,7 @@ impl Tcb {
         let repair = self.recovery.episode.is_some()
             || self.recovery.tail_probe == TailProbe::Due
             || self.flight.sent.lost() > 0;
-        let paced = self.congestion.pacing_rate().is_some();
+        let paced = self.pacing_rate().is_some();
         if data || other || repair || paced || !self.state.is_synchronized() {
             return false;
         }
@@ -109,9 +109,17 @@ impl Tcb {
         )
     }
 
-    /// Data, unless the algorithm paces and it is not time yet.
+    /// Bytes per second at most: what the algorithm paces to, and what the application allows.
+    pub fn pacing_rate(&self) -> Option<u64> {
+        match (self.congestion.pacing_rate(), self.options.max_pacing_rate) {
+            (Some(paced), Some(most)) => Some(paced.min(most)),
+            (paced, most) => paced.or(most),
+        }
+    }
+
+    /// Data, unless it is paced and it is not time yet.
     fn send_data(&mut self, env: &mut Env) -> Option<Frame> {
-        if self.congestion.pacing_rate().is_none() {
+        if self.pacing_rate().is_none() {
             return self.send_next(env);
         }
         if env.now < self.flight.paced_until {
@@ -338,7 +346,7 @@ impl Tcb {
             return full;
         }
         let mut room = MAX_PACKET - header_len(self.tuple.remote.addr) - MAX_HEADER;
-        if let Some(rate) = self.congestion.pacing_rate() {
+        if let Some(rate) = self.pacing_rate() {
             // Paced bursts are of a millisecond at most, but of two segments.
             room = room.min((rate / 1_000) as usize).max(2 * full as usize);
         }
@@ -380,7 +388,7 @@ impl Tcb {
         if let Some(episode) = self.recovery.episode.as_mut() {
             episode.prr.sent(len);
         }
-        if let Some(rate) = self.congestion.pacing_rate() {
+        if let Some(rate) = self.pacing_rate() {
             let takes = Duration::from_nanos(u64::from(len) * 1_000_000_000 / rate.max(1));
             // What was held back and leaves late makes up for it: a timer is never quite in time. A pause is no reason for a burst.
             let from = if self.flight.held_back { now - MOST_LATE } else { now };
@@ -415,8 +423,9 @@ impl Tcb {
         if self.unsent() == 0 && repaired && in_flight < self.congestion.window() {
             self.flight.delivery.limit_by_application(in_flight);
         }
-        // With nothing under way only the peer's window can hold back what is queued (SHLD-29: first probe after one RTO).
+        // With nothing under way only the peer's window can hold back what is queued (SHLD-29: first probe after one RTO), or pacing.
         let waits = self.unsent() > 0 || (self.state.fin_pending() && self.snd.fin.is_none());
+        let waits = waits && self.flight.paced_until <= env.now;
         if waits && self.flight.sent.is_empty() && self.state.is_synchronized() {
             if self.deadlines.get(Timer::Probe).is_none() {
                 self.arm_probe(env);

@@ -7,6 +7,7 @@ mod faults;
 mod long;
 mod mtu;
 mod pair;
+mod rate;
 mod seeds;
 mod show;
 mod smoltcp;

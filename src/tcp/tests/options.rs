@@ -28,12 +28,13 @@ fn a_connection_inherits_its_listeners_options() {
 #[test]
 fn impossible_options_are_refused() {
     let mut b = Bench::established(plain());
-    let refused: [fn(&mut SocketOptions); 5] = [
+    let refused: [fn(&mut SocketOptions); 6] = [
         |options| options.hop_limit = 0,
         |options| options.max_mss = Some(87),
         |options| options.keep_probes = 0,
         |options| options.keep_idle = Duration::ZERO,
         |options| options.keep_interval = Duration::ZERO,
+        |options| options.max_pacing_rate = Some(0),
     ];
     for change in refused {
         let options = options(&b, change);
@@ -162,4 +163,46 @@ fn retries_are_per_socket() {
     b.sends(SYN, 0, 0);
     b.until_timer();
     assert_eq!(b.state(), State::Closed);
+}
+
+/// `SO_MAX_PACING_RATE`, as Linux has it, under an algorithm that does not pace: each segment waits until the last has had its time, also
+/// when nothing is under way any more; at the end no timer and no memory is left.
+#[test]
+fn a_largest_rate_spreads_what_is_sent() {
+    let mut b = Bench::established(plain());
+    b.set_options(|options| options.max_pacing_rate = Some(10_000));
+    b.write(&bytes(3_000)).unwrap();
+    b.sends_data(ACK, 1, 1, MSS);
+    b.silent();
+    b.gets(seg(ACK, 1, 1_001));
+    b.silent();
+    b.quiet_for(ms(99));
+    b.after(ms(1));
+    b.sends_data(ACK, 1_001, 1, MSS);
+    b.after(ms(100));
+    b.sends_data(ACK.with(PSH), 2_001, 1, MSS);
+    b.gets(seg(ACK, 1, 3_001));
+    b.silent();
+    let held = |b: &Bench| b.tcp.connections.get(b.id().0).unwrap().flight.is_held();
+    assert!(held(&b), "the third has not had its time");
+    b.after(ms(100));
+    assert!(!held(&b));
+    assert_eq!(b.tcp.poll_timeout(), None);
+}
+
+/// A limit that is raised holds nothing back any more; while it does no window is probed.
+#[test]
+fn a_largest_rate_may_be_raised() {
+    let mut b = Bench::established(plain());
+    b.set_options(|options| options.max_pacing_rate = Some(1));
+    b.write(&bytes(2_000)).unwrap();
+    b.sends_data(ACK, 1, 1, MSS);
+    b.gets(seg(ACK, 1, 1_001));
+    b.silent();
+    b.quiet_for(Duration::from_secs(100));
+    b.set_options(|options| options.max_pacing_rate = Some(1_000_000));
+    b.sends_data(ACK.with(PSH), 1_001, 1, MSS);
+    b.after(ms(1));
+    b.gets(seg(ACK, 1, 2_001));
+    assert_eq!(b.tcp.poll_timeout(), None);
 }

@@ -115,6 +115,9 @@ impl Tcb {
             self.ack.at_once();
         }
         env.counters.tcp_marks_in += u64::from(marked);
+        if marked {
+            self.trouble.marks_in = self.trouble.marks_in.wrapping_add(segment.segments);
+        }
         self.ecn.echo = marked || (self.ecn.echo && !slowed);
     }
 
@@ -138,6 +141,13 @@ impl Tcb {
         // Behind RECOVER stands what carried CWR: once that has arrived, an echo is of a new mark.
         if ack.after(self.recovery.recover) {
             self.enter_reduction(Congestion::Mark, env);
+        }
+    }
+
+    /// So many segments of ours were delivered; if the acknowledgement echoes a mark, they count as marked (Linux alike).
+    pub fn count_marked(&mut self, segments: u32, ack: &Segment) {
+        if segments > 0 && self.agreed.ecn == Agreement::Full && ack.has(Flags::ECE) {
+            self.trouble.delivered_marked = self.trouble.delivered_marked.wrapping_add(segments);
         }
     }
 

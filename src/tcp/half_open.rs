@@ -73,6 +73,7 @@ impl HalfOpen {
             tcb.trouble.retransmitted = self.retries.into();
         }
         tcb.counts.sent = 1 + u32::from(self.retries);
+        tcb.counts.received = 1 + u32::from(self.repeated);
         tcb.syn_repeated = self.repeated;
         tcb.heard_at = self.sent_at;
         tcb.ack.limit = self.limit;

@@ -42,6 +42,7 @@ type Step = Result<(), Verdict>;
 impl Tcb {
     /// Takes a segment in, whatever the state.
     pub fn receive(&mut self, segment: &mut Segment, env: &mut Env) -> Verdict {
+        self.counts.take(segment);
         let outcome = match self.state {
             State::Closed | State::Listen | State::TimeWait => Err(Verdict::Reset(DropReason::TcpNoSocket)),
             State::SynSent => self.arrives_in_syn_sent(segment, env),
@@ -218,6 +219,9 @@ impl Tcb {
         if self.snd.up.before(ack) {
             self.snd.up = ack;
         }
+        if let Some(trouble) = self.trouble.as_mut() {
+            trouble.answered(env.now);
+        }
         self.more = false;
         self.retries = 0;
         self.troubled_since = NEVER;
@@ -379,6 +383,7 @@ impl Tcb {
             return Ok(());
         }
         self.acknowledge_gap();
+        self.trouble.out_of_order = self.trouble.out_of_order.wrapping_add(segment.segments);
         let offset = self.rcv.offset + u64::from(segment.seq().since(self.rcv.nxt));
         let limit = self.receive_limit(env.config, env.memory);
         let queue = self.reassembly.get_or_fresh();

@@ -193,6 +193,11 @@ impl Tcb {
         self.trouble.as_mut()?.black_hole.as_mut()
     }
 
+    /// The largest packet that the path is known to carry, in bytes, behind a device with this MTU.
+    pub fn path_mtu(&self, device: usize) -> u32 {
+        u32::from(self.packet_of(self.path.mss)).min(device as u32)
+    }
+
     /// Bytes of a packet with so much payload; SACK blocks, which come and go, not counted.
     fn packet_of(&self, payload: u16) -> u16 {
         payload.saturating_add(self.overhead())

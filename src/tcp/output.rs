@@ -450,6 +450,8 @@ impl Tcb {
         let len: usize = payload.iter().map(|slice| slice.len()).sum();
         let segments = (len as u32).div_ceil(full.into()).max(1);
         self.counts.sent = self.counts.sent.wrapping_add(segments);
+        self.counts.sent_with_data =
+            self.counts.sent_with_data.wrapping_add(if len > 0 { segments } else { 0 });
         let urgent = self.urgent_pointer(seq);
         let options =
             Options { timestamps: self.timestamps(env.now), sack: self.sack_blocks(), ..Options::default() };

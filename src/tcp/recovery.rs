@@ -147,6 +147,7 @@ impl Tcb {
             self.measure(&delivered, newer, self.echoed(segment), env.now);
         }
         self.counts.delivered += delivered.segments;
+        self.count_marked(delivered.segments, segment);
         self.recover(before, &delivered, newer, &arrival, segment, env);
         if newer {
             self.after_advance(env);
@@ -423,7 +424,7 @@ impl Tcb {
     /// RFC 8985 §6.3).
     pub fn on_retransmission_timeout(&mut self, env: &mut Env) {
         env.counters.tcp_timeouts += 1;
-        self.trouble.timeouts += 1;
+        self.trouble.time_out(env.now);
         // Repeated timeouts, and one amid a repair, are one event of congestion (RFC 5681 §3.1).
         let amid = self.recovery.phase == Phase::FastRecovery && !self.is_recovered();
         let first = self.retries <= 1 && !amid;

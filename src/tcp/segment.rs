@@ -31,6 +31,8 @@ pub struct Segment {
     pub header: TcpHeader,
     /// The payload.
     pub payload: Slice,
+    /// Segments that it came as: more than one where the device or the sender's joined them.
+    pub segments: u32,
 }
 
 impl Segment {
@@ -60,8 +62,12 @@ impl Segment {
             ecn = ecn::NOT_ECT;
         }
         let payload = datagram.payload.start + header_len..datagram.payload.end;
+        let segments = match datagram.packet.offload {
+            Offload::Tcp { mss, .. } => (payload.len() as u32).div_ceil(u32::from(mss.max(1))).max(1),
+            _ => 1,
+        };
         let payload = Slice::from(datagram.packet.buffer).slice(payload);
-        Ok(Segment { tuple, ecn, header, payload })
+        Ok(Segment { tuple, ecn, header, payload, segments })
     }
 
     /// SEG.SEQ.
@@ -131,7 +137,8 @@ pub(crate) mod tests {
         let end = Endpoint::new([10, 0, 0, 1].into(), 1);
         let header = TcpHeader { seq: SeqNum(seq), flags, ..TcpHeader::default() };
         let payload = crate::base::buffer::Buffer::copy_of(payload).into();
-        Segment { tuple: FourTuple { local: end, remote: end }, ecn: ecn::NOT_ECT, header, payload }
+        let tuple = FourTuple { local: end, remote: end };
+        Segment { tuple, ecn: ecn::NOT_ECT, header, payload, segments: 1 }
     }
 
     /// RFC 9293 §3.10.7.4: a segment is trimmed to fit into the window before its text is taken.

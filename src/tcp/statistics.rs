@@ -1,13 +1,15 @@
 //! What `TCP_INFO` tells of one connection: the few counters a connection keeps for it, and the snapshot made from them and from
 //! what the connection knows anyway (the names are Linux's, the quantities those of RFC 4898).
 //!
-//! Times are kept as 32 bits of milliseconds, so that all of this takes 64 bytes of a connection.
+//! Times are kept as 32 bits of milliseconds, so that all of this takes 52 bytes of a connection. What stays zero on a clean path is
+//! counted in `trouble.rs`.
 
 use crate::base::socket::SocketError;
 use crate::base::time::{Duration, Instant};
 
 use super::congestion::{CongestionControl, RateSample};
 use super::recovery::{DUP_THRESH, Phase};
+use super::segment::Segment;
 use super::state::State;
 use super::tcb::Tcb;
 use super::{Tcp, TcpId};
@@ -35,6 +37,12 @@ const RATE_UNIT: u64 = 16;
 pub struct Counts {
     /// Segments sent, with data or without.
     pub sent: u32,
+    /// Those with data, sent again or not.
+    pub sent_with_data: u32,
+    /// Segments received, with data or without, taken or not.
+    pub received: u32,
+    /// Those with data.
+    pub received_with_data: u32,
     /// Segments of ours that arrived, the SYN included.
     pub delivered: u32,
     /// The last sample of the delivery rate, in units of [`RATE_UNIT`], and whether the application limited it.
@@ -54,6 +62,13 @@ impl Counts {
     pub fn new(now: Instant) -> Self {
         let now = millis(now);
         Counts { data_sent: now, data_received: now, since: now, ..Counts::default() }
+    }
+
+    /// A segment came.
+    pub fn take(&mut self, segment: &Segment) {
+        let with_data = if segment.payload.is_empty() { 0 } else { segment.segments };
+        self.received = self.received.wrapping_add(segment.segments);
+        self.received_with_data = self.received_with_data.wrapping_add(with_data);
     }
 
     /// Data was sent.
@@ -129,6 +144,9 @@ pub enum RecoveryState {
 
 /// Everything `TCP_INFO` tells of a connection, at one moment. "Segments" are of [`Statistics::send_mss`] bytes, the last of each
 /// transmission perhaps shorter.
+///
+/// Of Linux's fields these are not here, because there is nothing to tell: `tcpi_fackets` and `tcpi_last_ack_sent`, which Linux does
+/// not keep either; `tcpi_fastopen_client_fail`, since there is no fast open; `tcpi_rehash`, since no flow label is changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statistics {
     /// The state.
@@ -147,6 +165,10 @@ pub struct Statistics {
     pub sack: bool,
     /// Window scaling was agreed (RFC 7323).
     pub window_scaling: bool,
+    /// Shift of the peer's window (RFC 7323 §2).
+    pub send_window_scale: u8,
+    /// Shift of this side's window.
+    pub receive_window_scale: u8,
     /// ECN was agreed (RFC 3168).
     pub ecn: bool,
     /// The peer has sent an ECN-capable packet.
@@ -161,6 +183,8 @@ pub struct Statistics {
     pub receive_mss: u32,
     /// The MSS this side announced, in bytes.
     pub advertised_mss: u32,
+    /// The largest IP packet that the path carries, in bytes, as far as this is known; at most the device's MTU.
+    pub path_mtu: u32,
     /// Segments sent and not acknowledged, the SYN included.
     pub unacknowledged: u32,
     /// Of these, those that SACK says have arrived.
@@ -171,6 +195,15 @@ pub struct Statistics {
     pub retransmitting: u32,
     /// Segments sent since the connection was opened, acknowledgements included; a super-segment counts as what becomes of it.
     pub segments_sent: u32,
+    /// Of these, those with data.
+    pub data_segments_sent: u32,
+    /// Segments received since the connection was opened, the SYN included, whatever became of them; a super-segment counts as what
+    /// it was made of.
+    pub segments_received: u32,
+    /// Of these, those with data.
+    pub data_segments_received: u32,
+    /// Segments with data received behind a gap, once the SYN was.
+    pub out_of_order_received: u32,
     /// Segments sent again since the connection was opened.
     pub retransmitted: u32,
     /// Smoothed round-trip time; zero until measured.
@@ -195,12 +228,19 @@ pub struct Statistics {
     pub duplicates: u32,
     /// Retransmission timeouts since the connection was opened, those of SYNs left out.
     pub timeouts: u32,
+    /// Runs of such timeouts; a run ends when something new is acknowledged.
+    pub timeout_runs: u32,
+    /// Time in all from the first timeout of a run to its end, the run that is going on included.
+    pub timeout_time: Duration,
     /// The newest sample of the delivery rate, in bytes per second; zero until measured.
     pub delivery_rate: u64,
     /// The application sent too little for that sample to tell what the path carries.
     pub delivery_rate_app_limited: bool,
     /// Bytes per second that sending is paced to; `None`: it is not.
     pub pacing_rate: Option<u64>,
+    /// Bytes per second that the application allows at most
+    /// ([`SocketOptions::max_pacing_rate`](super::options::SocketOptions::max_pacing_rate)).
+    pub max_pacing_rate: Option<u64>,
     /// The congestion control algorithm.
     pub algorithm: CongestionControl,
     /// Time since data was sent last.
@@ -217,6 +257,10 @@ pub struct Statistics {
     pub buffer_limited: Duration,
     /// Segments that arrived, the SYN included.
     pub delivered: u32,
+    /// Of these, those whose acknowledgement echoed a congestion mark (RFC 3168).
+    pub delivered_marked: u32,
+    /// Segments with data received that carried a congestion mark, where ECN was agreed.
+    pub marks_received: u32,
     /// Sequence numbers acknowledged since the connection was established, the SYN of an active open and the FIN included.
     pub bytes_acked: u64,
     /// Sequence numbers received in order, the peer's FIN included.
@@ -229,13 +273,15 @@ pub struct Statistics {
     pub send_window: u32,
     /// This side's window as the peer knows it, in bytes.
     pub receive_window: u32,
+    /// What this side's window may become as the receive buffer is now, in bytes.
+    pub receive_window_limit: u32,
     /// Bytes queued and never sent.
     pub not_sent: u32,
 }
 
 impl Statistics {
     /// The values under Linux's names and in its units: µs for round trips and busy times, ms for "last" times.
-    pub fn named(&self) -> [(&'static str, u64); 45] {
+    pub fn named(&self) -> [(&'static str, u64); 58] {
         let micros = |time: Duration| time.as_micros() as u64;
         let millis = |time: Duration| time.as_millis() as u64;
         let options = [self.timestamps, self.sack, self.window_scaling, self.ecn, self.ecn_seen];
@@ -250,11 +296,14 @@ impl Statistics {
             ("tcpi_probes", self.probes.into()),
             ("tcpi_backoff", self.backoff.into()),
             ("tcpi_options", options),
+            ("tcpi_snd_wscale", self.send_window_scale.into()),
+            ("tcpi_rcv_wscale", self.receive_window_scale.into()),
             ("tcpi_rto", micros(self.rto)),
             ("tcpi_ato", micros(self.ack_timeout)),
             ("tcpi_snd_mss", self.send_mss.into()),
             ("tcpi_rcv_mss", self.receive_mss.into()),
             ("tcpi_advmss", self.advertised_mss.into()),
+            ("tcpi_pmtu", self.path_mtu.into()),
             ("tcpi_unacked", self.unacknowledged.into()),
             ("tcpi_sacked", self.sacked.into()),
             // Linux's holds until what was sent again has arrived; a tail probe was not lost.
@@ -272,10 +321,13 @@ impl Statistics {
             ("tcpi_reord_seen", self.reordering_seen.into()),
             ("tcpi_dsack_dups", self.duplicates.into()),
             ("tcpi_total_rto", self.timeouts.into()),
+            ("tcpi_total_rto_recoveries", self.timeout_runs.into()),
+            ("tcpi_total_rto_time", millis(self.timeout_time)),
             ("tcpi_delivery_rate", self.delivery_rate),
             ("tcpi_delivery_rate_app_limited", self.delivery_rate_app_limited.into()),
             // Linux's "not paced" is the largest number.
             ("tcpi_pacing_rate", self.pacing_rate.unwrap_or(u64::MAX)),
+            ("tcpi_max_pacing_rate", self.max_pacing_rate.unwrap_or(u64::MAX)),
             ("tcpi_last_data_sent", millis(self.since_data_sent)),
             ("tcpi_last_data_recv", millis(self.since_data_received)),
             ("tcpi_last_ack_recv", millis(self.since_ack_received)),
@@ -283,13 +335,20 @@ impl Statistics {
             ("tcpi_rwnd_limited", micros(self.window_limited)),
             ("tcpi_sndbuf_limited", micros(self.buffer_limited)),
             ("tcpi_segs_out", self.segments_sent.into()),
+            ("tcpi_data_segs_out", self.data_segments_sent.into()),
+            ("tcpi_segs_in", self.segments_received.into()),
+            ("tcpi_data_segs_in", self.data_segments_received.into()),
+            ("tcpi_rcv_ooopack", self.out_of_order_received.into()),
             ("tcpi_delivered", self.delivered.into()),
+            ("tcpi_delivered_ce", self.delivered_marked.into()),
+            ("tcpi_received_ce", self.marks_received.into()),
             ("tcpi_bytes_acked", self.bytes_acked),
             ("tcpi_bytes_received", self.bytes_received),
             ("tcpi_bytes_sent", self.bytes_sent),
             ("tcpi_bytes_retrans", self.bytes_retransmitted),
             ("tcpi_snd_wnd", self.send_window.into()),
             ("tcpi_rcv_wnd", self.receive_window.into()),
+            ("tcpi_rcv_ssthresh", self.receive_window_limit.into()),
             ("tcpi_notsent_bytes", self.not_sent.into()),
         ]
     }
@@ -320,12 +379,12 @@ impl Tcp {
     /// `TCP_INFO`: what is known of a connection now.
     pub fn statistics(&self, id: TcpId, now: Instant) -> Result<Statistics, SocketError> {
         let tcb = self.connections.get(id.0).ok_or(SocketError::NoSocket)?;
-        Ok(tcb.statistics(&self.config, now))
+        Ok(tcb.statistics(&self.config, self.capabilities.mtu, now))
     }
 }
 
 impl Tcb {
-    fn statistics(&self, config: &TcpConfig, now: Instant) -> Statistics {
+    fn statistics(&self, config: &TcpConfig, mtu: usize, now: Instant) -> Statistics {
         let mss = self.mss();
         let opening = matches!(self.state, State::SynSent | State::SynReceived);
         let flight = self.flight.sent.census(self.snd.fin);
@@ -342,6 +401,8 @@ impl Tcb {
             timestamps: self.agreed.timestamps,
             sack: self.agreed.sack,
             window_scaling: self.agreed.scaling,
+            send_window_scale: self.agreed.snd_shift,
+            receive_window_scale: self.agreed.rcv_shift,
             ecn: self.agreed.ecn.is_made(),
             ecn_seen: self.ecn.seen,
             rto: self.rtt.rto(config),
@@ -349,11 +410,16 @@ impl Tcb {
             send_mss: mss,
             receive_mss: self.ack.segment().into(),
             advertised_mss: self.agreed.advertised_mss.into(),
+            path_mtu: self.path_mtu(mtu),
             unacknowledged: if opening { 1 } else { flight.all },
             sacked: flight.sacked,
             lost: flight.lost,
             retransmitting: flight.retransmitted,
             segments_sent: self.counts.sent,
+            data_segments_sent: self.counts.sent_with_data,
+            segments_received: self.counts.received,
+            data_segments_received: self.counts.received_with_data,
+            out_of_order_received: self.trouble.out_of_order,
             retransmitted: self.trouble.retransmitted,
             srtt: self.rtt.srtt().unwrap_or_default(),
             rttvar: self.rtt.rttvar().unwrap_or_default(),
@@ -366,9 +432,12 @@ impl Tcb {
             reordering_seen: self.recovery.reordering.seen.into(),
             duplicates: self.trouble.duplicated,
             timeouts: self.trouble.timeouts,
+            timeout_runs: self.trouble.timeout_runs,
+            timeout_time: self.trouble.timeout_time(now),
             delivery_rate: u64::from(self.counts.rate) * RATE_UNIT,
             delivery_rate_app_limited: self.counts.rate_app_limited,
-            pacing_rate: self.congestion.pacing_rate(),
+            pacing_rate: self.pacing_rate(),
+            max_pacing_rate: self.options.max_pacing_rate,
             algorithm: self.options.congestion,
             since_data_sent: since(self.counts.data_sent),
             since_data_received: self.counts.since_data_received(now),
@@ -377,12 +446,15 @@ impl Tcb {
             window_limited: millis(window_limited),
             buffer_limited: millis(buffer_limited),
             delivered: self.counts.delivered,
+            delivered_marked: self.trouble.delivered_marked,
+            marks_received: self.trouble.marks_in,
             bytes_acked: self.acknowledged_numbers(),
             bytes_received: self.rcv.offset + u64::from(self.has_received_fin()),
             bytes_sent: self.sent_once() + self.trouble.retransmitted_bytes,
             bytes_retransmitted: self.trouble.retransmitted_bytes,
             send_window: self.snd.wnd,
             receive_window: self.rcv.wnd(),
+            receive_window_limit: (self.unstressed_receive_limit(config) / 2).min(1 << 30) as u32,
             not_sent: self.unsent(),
         }
     }

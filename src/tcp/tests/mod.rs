@@ -45,7 +45,7 @@ use crate::base::buffer::Buffer;
 use crate::base::socket::SocketError;
 use crate::base::time::Duration;
 use crate::wire::ip::{IpHeader, protocol};
-use crate::wire::packet::Packet;
+use crate::wire::packet::{Offload, Packet};
 use crate::wire::seq::SeqNum;
 use crate::wire::tcp::{Options, Timestamps};
 
@@ -245,6 +245,11 @@ impl Bench {
 
     /// The peer sends a segment.
     fn gets(&mut self, s: Seg) {
+        self.gets_joined(s, Offload::None);
+    }
+
+    /// The peer sends what the device makes one of.
+    fn gets_joined(&mut self, s: Seg, offload: Offload) {
         let header = TcpHeader {
             src_port: self.tuple.remote.port,
             dst_port: self.tuple.local.port,
@@ -269,7 +274,8 @@ impl Bench {
             s.ecn,
             Capabilities::plain(65_535),
         );
-        let packet: Packet = frame.to_packet();
+        let mut packet: Packet = frame.to_packet();
+        packet.offload = offload;
         let ip = IpHeader {
             src: peer.local.addr,
             dst: peer.remote.addr,

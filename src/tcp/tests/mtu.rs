@@ -45,6 +45,7 @@ fn what_was_too_big_is_sent_again_at_once() {
     b.silent();
     assert!(b.fragmentation == (0, true), "the 300 bytes were not too big");
     assert_eq!((info(&b).congestion_window, info(&b).send_mss), (10_000, 760));
+    assert_eq!(b.statistics().get("tcpi_pmtu"), Some(800));
     (0..4).for_each(|_| b.gets(seg(ACK, 1, 1)));
     b.silent();
     assert_eq!(info(&b).congestion_window, 10_000, "duplicates of it are no loss");

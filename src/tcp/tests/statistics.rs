@@ -30,6 +30,15 @@ fn a_new_connection_tells_what_was_agreed() {
         &b,
         &[("tcpi_rtt", 100_000), ("tcpi_rttvar", 50_000), ("tcpi_min_rtt", 100_000), ("tcpi_rto", 300_000)],
     );
+    tells(
+        &b,
+        &[
+            ("tcpi_snd_wscale", 0),
+            ("tcpi_rcv_wscale", 0),
+            ("tcpi_pmtu", 1_040),
+            ("tcpi_rcv_ssthresh", 10_000),
+        ],
+    );
     tells(&b, &[("tcpi_ato", 40_000), ("tcpi_snd_cwnd", 10), ("tcpi_snd_ssthresh", 0x7fff_ffff)]);
     tells(&b, &[("tcpi_delivered", 1), ("tcpi_bytes_acked", 0), ("tcpi_unacked", 0), ("tcpi_reordering", 3)]);
 }
@@ -157,8 +166,100 @@ fn every_segment_sent_is_counted() {
     tells(&b, &[("tcpi_segs_out", 1)]);
     b.write(&bytes(2_500)).unwrap();
     (0..3).for_each(|_| drop(b.next().unwrap()));
-    tells(&b, &[("tcpi_segs_out", 4)]);
+    tells(&b, &[("tcpi_segs_out", 4), ("tcpi_data_segs_out", 3)]);
+    b.until_timer();
+    b.sends_data(ACK, 1, 1, MSS);
+    tells(&b, &[("tcpi_segs_out", 5), ("tcpi_data_segs_out", 4)]);
     b.gets(seg(FIN_ACK, 1, 2_501));
     b.sends(ACK, 2_501, 2);
-    tells(&b, &[("tcpi_segs_out", 5)]);
+    tells(&b, &[("tcpi_segs_out", 6), ("tcpi_data_segs_out", 4)]);
+}
+
+/// RFC 4898 `SegsIn`, `DataSegsIn`: everything that comes counts, the SYN and its repetition, text that came twice, and each segment of
+/// what the device has joined.
+#[test]
+fn every_segment_received_is_counted() {
+    let mut b = Bench::listening(plain());
+    for _ in 0..2 {
+        b.gets(seg(SYN, 0, 0).mss(MSS as u16).window(60_000));
+        b.sends(SYN_ACK, 0, 1);
+    }
+    b.gets(seg(ACK, 1, 1));
+    b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
+    tells(&b, &[("tcpi_segs_in", 3), ("tcpi_data_segs_in", 0)]);
+    let joined = Offload::Tcp { mss: MSS as u16, start: 20 };
+    b.gets_joined(seg(ACK, 1, 1).data(&bytes(2_500)), joined);
+    tells(&b, &[("tcpi_segs_in", 6), ("tcpi_data_segs_in", 3)]);
+    b.gets(seg(ACK, 1, 1).data(&bytes(10)));
+    b.gets_joined(seg(ACK, 2_501, 1), joined);
+    tells(&b, &[("tcpi_segs_in", 8), ("tcpi_data_segs_in", 4)]);
+}
+
+/// Linux's `tcpi_segs_in` of an active open: the SYN-ACK is the first.
+#[test]
+fn the_segments_of_an_active_open_begin_with_the_syn_ack() {
+    let mut b = Bench::opening(plain());
+    b.sends(SYN, 0, 0);
+    b.gets(seg(SYN_ACK, 0, 1));
+    b.sends(ACK, 1, 1);
+    tells(
+        &b,
+        &[("tcpi_segs_in", 1), ("tcpi_segs_out", 2), ("tcpi_data_segs_in", 0), ("tcpi_data_segs_out", 0)],
+    );
+}
+
+/// Linux's `tcpi_rcv_ooopack`: what came behind a gap, each segment of it.
+#[test]
+fn segments_behind_a_gap_are_counted() {
+    let mut b = Bench::established(plain());
+    tells(&b, &[("tcpi_rcv_ooopack", 0)]);
+    b.gets_joined(seg(ACK, 1_001, 1).data(&bytes(2_000)), Offload::Tcp { mss: MSS as u16, start: 20 });
+    b.gets(seg(ACK, 1, 1).data(&bytes(MSS)));
+    tells(&b, &[("tcpi_rcv_ooopack", 2), ("tcpi_bytes_received", 3_000)]);
+}
+
+/// Linux's `tcpi_total_rto_recoveries` and `tcpi_total_rto_time`: two timeouts in a row are one run, which ends with an acknowledgement
+/// of something new.
+#[test]
+fn runs_of_timeouts_are_counted_and_timed() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(MSS)).unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, MSS);
+    for again in 1..=2 {
+        b.until_timer();
+        b.sends_data(ACK.with(PSH), 1, 1, MSS);
+        tells(&b, &[("tcpi_total_rto", again), ("tcpi_total_rto_recoveries", 1)]);
+    }
+    tells(&b, &[("tcpi_total_rto_time", 600)]);
+    b.after(ms(50));
+    b.gets(seg(ACK, 1, 1_001));
+    b.after(ms(50));
+    tells(&b, &[("tcpi_total_rto", 2), ("tcpi_total_rto_recoveries", 1), ("tcpi_total_rto_time", 650)]);
+}
+
+/// RFC 3168 (Linux's `tcpi_delivered_ce`, `tcpi_received_ce`): marks that the peer echoed, and marks on what it sent.
+#[test]
+fn marks_are_counted_in_both_directions() {
+    let (ece, cwr) = (Flags::ECE, Flags::CWR);
+    let mut b = Bench::listening(plain());
+    b.gets(seg(SYN.with(ece).with(cwr), 0, 0).mss(MSS as u16).window(60_000));
+    b.sends(SYN_ACK.with(ece), 0, 1);
+    b.gets(seg(ACK, 1, 1));
+    b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
+    b.write(&bytes(3_000)).unwrap();
+    (0..3).for_each(|_| drop(b.next().unwrap()));
+    b.gets(seg(ACK.with(ece), 1, 2_001));
+    tells(&b, &[("tcpi_delivered", 3), ("tcpi_delivered_ce", 2), ("tcpi_received_ce", 0)]);
+    b.gets(seg(ACK, 1, 3_001).data(b"plain"));
+    b.gets(seg(ACK, 6, 3_001).data(b"marked").ecn(3));
+    tells(&b, &[("tcpi_delivered", 4), ("tcpi_delivered_ce", 2), ("tcpi_received_ce", 1)]);
+}
+
+/// What the application allows at most is told, and that it is paced to.
+#[test]
+fn the_largest_rate_is_told() {
+    let mut b = Bench::established(plain());
+    tells(&b, &[("tcpi_max_pacing_rate", u64::MAX), ("tcpi_pacing_rate", u64::MAX)]);
+    b.set_options(|options| options.max_pacing_rate = Some(5_000));
+    tells(&b, &[("tcpi_max_pacing_rate", 5_000), ("tcpi_pacing_rate", 5_000)]);
 }

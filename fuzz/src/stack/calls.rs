@@ -163,7 +163,7 @@ impl Socket {
             path_mtu_discovery: input.arbitrary()?,
             ..old
         };
-        drop(stack.tcp().set_options(self.id, options, now));
+        let _ = stack.tcp().set_options(self.id, options, now);
         Ok(())
     }
 

@@ -181,12 +181,12 @@ fn walk_extensions(bytes: &[u8], parsed: &mut IpPacket) -> Result<(), Refusal> {
     }
     walk(bytes, parsed, true)?;
     let Some(part) = parsed.fragment else { return Ok(()) };
-    let at = parsed.payload.start;
     if part.more && !parsed.payload.len().is_multiple_of(8) {
         return Err(problem(DropReason::FragmentInvalid, code::FIELD, 4));
     }
     if usize::from(part.offset) + parsed.payload.len() > usize::from(u16::MAX) {
-        return Err(problem(DropReason::FragmentInvalid, code::FIELD, at - FRAGMENT_HEADER + 2));
+        // RFC 8200 §4.5: this fragment goes, not what is held of the datagram. It cannot be the first, so nobody is told.
+        return Err(DropReason::FragmentInvalid.into());
     }
     if part.is_atomic() {
         // RFC 6946: a whole datagram, whatever else is under construction with this identification.

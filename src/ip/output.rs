@@ -330,8 +330,43 @@ mod tests {
         assert!(output.charged <= MAX_QUEUE + 65_536 && !output.is_relaxed());
         // What fits by its bytes alone does not by what its frames cost.
         assert!(!output.has_room_for(header(true).dst, MAX_QUEUE - output.charged.min(MAX_QUEUE)));
+        while !output.is_relaxed() {
+            assert!(output.charged > MAX_QUEUE / 2 && output.pop().is_some());
+        }
+        assert!((1..=MAX_QUEUE / 2).contains(&output.charged), "a sender that waits is told at half");
         while output.pop().is_some() {}
         assert!(output.charged == 0 && output.is_relaxed());
+    }
+
+    /// Hostile case P9: room is asked for by what a datagram takes: its bytes, and a record for each of its fragments, of which a small
+    /// MTU makes many. One record less of room, and it is refused.
+    #[test]
+    fn room_is_reckoned_with_every_fragment() {
+        let (dst, record, chunk) = (header(false).dst, size_of::<Queued>(), 65_536);
+        let taken = |len: usize| {
+            let mut empty = output(68);
+            let payload = Slice::from(Buffer::copy_of(&vec![0; len]));
+            empty.send(&header(false), &[], payload, Offload::None, &mut Counters::default()).unwrap();
+            empty.charged
+        };
+        let refused_at = |has_room: &dyn Fn(&Output) -> bool| {
+            let (mut output, payload) = (output(68), Slice::from(Buffer::copy_of(&[0; 60_000])));
+            let mut counters = Counters::default();
+            (0..6).for_each(|_| {
+                output.send(&header(false), &[], payload.clone(), Offload::None, &mut counters).unwrap();
+            });
+            while has_room(&output) {
+                output.send(&header(false), &[], Slice::default(), Offload::None, &mut counters).unwrap();
+            }
+            output.charged
+        };
+        let edge = MAX_QUEUE + 1..=MAX_QUEUE + record;
+        let one = refused_at(&|output| output.has_room_for(dst, 60_001)) + taken(60_001) - chunk + 60_001;
+        assert!(edge.contains(&one), "{one}");
+        let many = refused_at(&|output| output.has_room_for_many(dst, 1_000, 60, 5_000)) + 60 * taken(1_000);
+        assert!(edge.contains(&(many + 5_000)), "{many}");
+        let many = refused_at(&|output| output.has_room_for_many(dst, 3_001, 3, 0)) + 3 * taken(3_001);
+        assert!(edge.contains(&many), "{many}");
     }
 
     /// RFC 768, RFC 791: IPv4 ends at 65,535 bytes with its header, IPv6 without.
@@ -362,6 +397,28 @@ mod tests {
         assert!(seen.len() > 95);
         let (a, b) = (ids.take(dsts[0], dsts[1], 17, 1), ids.take(dsts[0], dsts[1], 17, 1));
         assert_ne!(a, b, "RFC 6864 §4.3: no repetition within a datagram's lifetime");
+        (0..100).for_each(|_| drop(ids.take(dsts[0], dsts[2], 17, 1)));
+        assert_eq!(ids.take(dsts[0], dsts[1], 17, 1), b.wrapping_add(1), "what others get does not show");
+    }
+
+    /// Hostile case P13: each byte of both addresses counts, so that a neighbour's identifications say nothing about another's.
+    #[test]
+    fn identifications_differ_for_neighbours() {
+        let id_of = |src: [u8; 4], dst: [u8; 4]| {
+            let header = IpHeader { src: src.into(), dst: dst.into(), ..header(false) };
+            let mut frame = frame(&header, b"x", SmallVec::new(), Offload::None);
+            allow_fragments(&mut frame);
+            output(1_500).identify(&mut frame);
+            u16::from_be_bytes([frame.headers()[4], frame.headers()[5]])
+        };
+        let (src, dst) = ([10, 1, 2, 3], [10, 4, 5, 6]);
+        for at in 0..4 {
+            let (mut other_src, mut other_dst) = (src, dst);
+            other_src[at] ^= 0x40;
+            other_dst[at] ^= 0x40;
+            assert_ne!(id_of(src, dst), id_of(other_src, dst), "byte {at} of the source");
+            assert_ne!(id_of(src, dst), id_of(src, other_dst), "byte {at} of the destination");
+        }
     }
 
     /// RFC 1191 §6.5, RFC 8201 §5.2: datagrams are cut to what their path carries, those to others are not.

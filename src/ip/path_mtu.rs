@@ -243,6 +243,27 @@ mod tests {
         assert_eq!(table.for_datagrams(V4), path(1_000));
     }
 
+    /// RFC 1191 §5: of two reports of the floor the one that leaves packets to the routers counts, in any order and from anybody; and no
+    /// path carries more than the device.
+    #[test]
+    fn a_path_below_the_floor_is_never_forgotten_for_one_at_the_floor() {
+        let below = PathMtu { mtu: FLOOR_V4, may_fragment: true };
+        let (mut table, now) = (table(), Instant::ZERO);
+        table.lower_for_segments(V4, path(FLOOR_V4), now);
+        table.lower_for_segments(V4, below, now);
+        table.lower_for_segments(V4, path(FLOOR_V4), now);
+        assert_eq!(table.for_segments(V4), below);
+        for told_first in [path(FLOOR_V4), below] {
+            let other = if told_first == below { path(FLOOR_V4) } else { below };
+            let mut table = self::table();
+            table.datagrams.lower(V4, told_first, now);
+            table.lower_for_segments(V4, other, now);
+            assert_eq!(table.for_datagrams(V4), below);
+        }
+        table.lower_for_segments(V6, path(9_000), now);
+        assert_eq!(table.for_segments(V6), WHOLE);
+    }
+
     /// Hostile case T9: destinations without number cost bounded memory, and the oldest makes room.
     #[test]
     fn the_table_is_bounded_and_forgets_the_oldest() {

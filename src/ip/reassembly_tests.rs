@@ -131,12 +131,30 @@ fn a_fragment_beyond_the_largest_datagram_spoils_it() {
         assert_eq!(host.part(v6, 1, 0, &data(64), true), None);
         assert_eq!(host.part(v6, 1, 65_528, &[1; 100], false), None);
         assert_eq!(host.dropped(DropReason::FragmentInvalid), 1);
-        if !v6 {
-            // IPv6 refused it before reassembly, with an answer; IPv4 forgets the datagram.
-            assert_eq!(host.ip.reassembly.memory, 0);
-            assert_eq!(host.part(v6, 1, 64, &data(8), false), None);
+        let completed = host.part(v6, 1, 64, &data(8), false);
+        if v6 {
+            // RFC 8200 §4.5: that fragment is discarded, no more.
+            assert_eq!(completed.map(|whole| whole.len()), Some(72));
+        } else {
+            assert_eq!(completed, None);
             assert_eq!(host.dropped(DropReason::FragmentInvalid), 2);
         }
+        assert_eq!(host.ip.reassembly.memory, 0);
+    }
+}
+
+/// RFC 791 §3.1, RFC 8200 §4.5: the largest datagram that a length field can say arrives in fragments, too.
+#[test]
+fn the_largest_datagram_is_put_together() {
+    for (v6, longest) in [(false, 65_515), (true, 65_535)] {
+        let (mut host, bytes) = (Host::new(), data(longest));
+        let parts = fragments(&header(v6, protocol::UDP), 1, &bytes, 32_768);
+        assert_eq!(host.receive(&parts[0]), None);
+        assert_eq!(host.receive(&parts[1]), Some(bytes));
+        assert_eq!(host.part(v6, 2, 8, &data(8), true), None);
+        let last = (longest % 8) as u16;
+        assert_eq!(host.part(v6, 2, longest as u16 - last, &data(last.into()), false), None);
+        assert_eq!(host.dropped(DropReason::FragmentInvalid), 0);
     }
 }
 
@@ -248,6 +266,20 @@ fn memory_is_bounded_by_evicting_the_oldest() {
     assert!(host.dropped(DropReason::FragmentLimit) > 0);
     let held: usize = host.ip.reassembly.partials.values().map(Partial::memory).sum();
     assert_eq!(held, host.ip.reassembly.memory, "the count is right");
+}
+
+/// Hostile case P9: what fits into the bound exactly is held; what goes beyond it, if only by a little, drives the oldest out.
+#[test]
+fn reassembly_holds_as_much_as_its_bound_and_no_more() {
+    let mut host = Host::new();
+    // A large part takes a chunk of 64 KiB, a small one 2 KiB.
+    let large = MAX_MEMORY / 65_536;
+    (1..=large as u32).for_each(|id| drop(host.part(false, id, 8, &data(4_096), true)));
+    assert_eq!((host.ip.reassembly.memory, host.dropped(DropReason::FragmentLimit)), (MAX_MEMORY, 0));
+    host.part(false, large as u32, 8_192, &data(64), true);
+    assert_eq!(host.dropped(DropReason::FragmentLimit), 1);
+    host.part(false, large as u32, 16_384, &data(4_096), true);
+    assert!(host.ip.reassembly.memory <= MAX_MEMORY, "{}", host.ip.reassembly.memory);
 }
 
 /// RFC 1122 §3.3.2, RFC 8200 §4.5; hostile case P9: after sixty seconds the datagram is given up, and its sender told if the first

@@ -93,7 +93,6 @@ impl Tcb {
         let unread = !self.receive_queue.is_empty();
         let Some(patience) = self.options.linger.filter(|time| !time.is_zero()) else { return Ok(()) };
         match self.lingering {
-            _ if self.state == State::SynSent => return Ok(()),
             Lingering::No if unread => return Ok(()),
             Lingering::No => {
                 self.lingering = Lingering::Waiting;
@@ -139,6 +138,7 @@ pub fn reset_for(segment: &Segment) -> Option<TcpHeader> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::segment::FourTuple;
     use super::super::segment::tests::segment;
     use super::*;
 
@@ -149,6 +149,8 @@ mod tests {
         with_ack.header.ack = SeqNum(7);
         let reset = reset_for(&with_ack).unwrap();
         assert_eq!((reset.seq, reset.flags), (SeqNum(7), Flags::RST));
+        let FourTuple { local, remote } = with_ack.tuple;
+        assert_eq!((reset.src_port, reset.dst_port), (local.port, remote.port));
         let reset = reset_for(&segment(100, Flags::SYN, b"abc")).unwrap();
         assert_eq!(
             (reset.seq, reset.ack, reset.flags),

@@ -247,6 +247,8 @@ mod tests {
             let cookie = jar.bake(&tuple(1), IRS, mss, at(5));
             assert_eq!(jar.open(&tuple(1), IRS, cookie, at(5)), Some(back), "{mss}");
         }
+        let later = jar.bake(&tuple(1), IRS, 1_460, at(605));
+        assert_eq!(jar.open(&tuple(1), IRS, later, at(665)), Some(1_460), "ten secrets later");
     }
 
     /// Hostile case T10: another tuple, number or cookie is refused; a guess among 2²⁸ would not be.
@@ -274,6 +276,15 @@ mod tests {
         );
     }
 
+    /// RFC 6528: each four-tuple has a base of its own, so that nobody learns another's numbers, or the count of secrets, from his.
+    #[test]
+    fn cookies_of_different_tuples_begin_anywhere() {
+        let mut jar = jar();
+        let tops: std::collections::HashSet<u32> =
+            (1..50).map(|port| jar.bake(&tuple(port), IRS, 1_460, at(5)).0 >> MAC_BITS).collect();
+        assert!(tops.len() > 20, "{tops:?}");
+    }
+
     /// RFC 6528 (MUST-8): a later cookie of the same tuple has a larger number.
     #[test]
     fn cookies_of_one_tuple_grow_with_time() {
@@ -292,12 +303,12 @@ mod tests {
         let ecn = Flags::ECE.with(Flags::CWR);
         for (scale, sack, flags) in [(None, false, Flags::NONE), (Some(0), true, ecn), (Some(14), false, ecn)]
         {
-            for now in [0, 1, 63, 64, 1_000_003, u32::MAX] {
+            for now in [0, 1, 15, 48, 63, 64, 64 + 46, 1_000_003, u32::MAX] {
                 let mut syn = TcpHeader { flags: Flags::SYN.with(flags), ..TcpHeader::default() };
                 syn.options.window_scale = scale;
                 syn.options.sack_permitted = sack;
                 let val = timestamp_with(&syn, now);
-                assert!(now.wrapping_sub(val) < 128, "{val} at {now}");
+                assert!(now.wrapping_sub(val) < 64, "{val} at {now}");
                 let mut ack = super::super::segment::tests::segment(78, Flags::ACK, b"");
                 ack.header.options.timestamps = Some(Timestamps { val: 5, ecr: val });
                 let back = remembered(&ack, 536);

@@ -79,3 +79,20 @@ fn meaning(error: &IcmpError) -> Option<SocketError> {
         ErrorKind::PacketTooBig { .. } => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::ip::Endpoint;
+    use crate::wire::seq::SeqNum;
+
+    /// As on Linux: what ICMPv6 says is prohibited is a matter of access, what ICMP says is an unreachable host.
+    #[test]
+    fn what_is_prohibited_means_something_else_in_each_version() {
+        for (addr, heard) in [("10.0.0.1", SocketError::HostUnreachable), ("fd77::1", SocketError::Access)] {
+            let end = Endpoint::new(addr.parse().unwrap(), 80);
+            let error = IcmpError { kind: ErrorKind::Prohibited, local: end, remote: end, seq: SeqNum(0) };
+            assert_eq!(meaning(&error), Some(heard));
+        }
+    }
+}

@@ -40,11 +40,10 @@ pub enum Verdict {
 type Step = Result<(), Verdict>;
 
 impl Tcb {
-    /// Takes a segment in, whatever the state.
+    /// Takes a segment in. In CLOSED and TIME-WAIT nothing comes here any more: the connection owns its tuple no longer.
     pub fn receive(&mut self, segment: &mut Segment, env: &mut Env) -> Verdict {
         self.counts.take(segment);
         let outcome = match self.state {
-            State::Closed | State::Listen | State::TimeWait => Err(Verdict::Reset(DropReason::TcpNoSocket)),
             State::SynSent => self.arrives_in_syn_sent(segment, env),
             _ => self.arrives(segment, env),
         };

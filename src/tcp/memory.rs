@@ -146,5 +146,11 @@ mod tests {
         memory.count(&mut counters);
         memory.count(&mut counters);
         assert_eq!(counters.tcp_memory_pressure, 2);
+        memory.charge(&mut charged, 0, 0);
+        assert_eq!(
+            memory.budget(0),
+            Budget { room: 0, pressure: false },
+            "nothing is held, whatever the limit"
+        );
     }
 }

@@ -509,9 +509,8 @@ impl Tcb {
             Timer::DelayedAck => self.ack.at_once(),
             Timer::Orphan if !self.orphan => self.stop_lingering(),
             // The peer never closed, or never took what was left: the orphan is forgotten in silence, and what the peer still
-            // sends draws a RST.
-            Timer::Orphan if self.state != State::TimeWait => self.die(None),
-            Timer::Orphan => {}
+            // sends draws a RST. In TIME-WAIT no timer of the connection is left.
+            Timer::Orphan => self.die(None),
             Timer::KeepAlive => return self.on_keep_alive(env),
         }
         false

@@ -131,7 +131,7 @@ impl Tcb {
     /// Should it have changed in between, the message that the retransmission draws is believed.
     fn disproves(&self, path: &PathMtu, sent_at: Instant) -> bool {
         let later = self.path.proven_at.wrapping_sub(sent_at.as_millis() as u32) as i32 >= 0;
-        self.path.proven > 0 && later && self.packet_of(self.path.proven) > path.mtu
+        later && self.packet_of(self.path.proven) > path.mtu
     }
 
     /// What was too big is sent again at once, with neither a smaller window nor a longer timeout: nothing was lost to congestion

@@ -269,6 +269,20 @@ mod tests {
         }
     }
 
+    /// Tuples may share all 32 bits of the hash: whoever searches is asked for each.
+    #[test]
+    fn owners_of_one_hash_are_told_apart() {
+        let mut owners = Owners::new(&mut Rng::from_u64(1));
+        let (one, other) = (Owner::Connection(1), Owner::Connection(2));
+        [one, other].iter().for_each(|&owner| owners.insert(&tuple(1), owner));
+        for owner in [one, other] {
+            assert_eq!(owners.find(&tuple(1), |known| known == owner), Some(owner));
+        }
+        assert_eq!(owners.find(&tuple(1), |_| false), None);
+        owners.remove(&tuple(1), other);
+        assert!(owners.has(&tuple(1), one) && !owners.has(&tuple(1), other));
+    }
+
     /// The cost of a search does not grow with the table: so many places are read on average, whatever its size.
     #[test]
     fn a_search_reads_as_many_places_of_a_large_table_as_of_a_small_one() {

@@ -156,4 +156,16 @@ mod tests {
         let told = std::iter::from_fn(|| duplicates.pop().then_some(())).count();
         assert_eq!((told, duplicates.is_empty()), (MAX_DUPLICATES, true));
     }
+
+    /// What one connection left unreported when it ended is not reported by another, whose list may be the same memory.
+    #[test]
+    fn a_list_used_again_begins_empty() {
+        for i in 0..10 {
+            let (mut old, mut new) = (Duplicates::default(), Duplicates::default());
+            old.push(SeqNum(1), SeqNum(5));
+            drop(old);
+            new.push(SeqNum(100 + i), SeqNum(200));
+            assert_eq!(new.first(), Some((SeqNum(100 + i), SeqNum(200))));
+        }
+    }
 }

@@ -133,6 +133,19 @@ fn nothing_stands_behind_a_fin() {
     b.gets(seg(ACK, 1, 1).data(b"abc"));
     b.sends(ACK, 1, 8);
     assert_eq!((b.state(), b.read(), b.read()), (State::CloseWait, Ok(b"abcdef".to_vec()), Ok(vec![])));
+    // The same later in the stream, with text right behind the FIN.
+    let mut b = Bench::established(plain());
+    b.gets(seg(ACK, 1, 1).data(b"0123456789"));
+    b.gets(seg(ACK, 15, 1).data(b"behind"));
+    b.sends(ACK, 1, 11);
+    b.gets(seg(FIN_ACK, 15, 1));
+    b.sends(ACK, 1, 11);
+    b.gets(seg(ACK, 11, 1).data(b"last"));
+    b.sends(ACK, 1, 16);
+    assert_eq!(
+        (b.state(), b.read(), b.read()),
+        (State::CloseWait, Ok(b"0123456789last".to_vec()), Ok(vec![]))
+    );
 }
 
 /// A lost FIN is sent again (RFC 9293 §3.8.1).
@@ -272,4 +285,58 @@ fn a_dead_connection_is_not_open() {
     assert_eq!(b.tcp.open_connections(), 1);
     b.gets(seg(RST, 1, 0));
     assert_eq!((b.state(), b.tcp.open_connections()), (State::Closed, 0));
+}
+
+/// FIN-WAIT-2 after a close by the application has nothing left to lose; a half-close has, as long as its socket is held.
+#[test]
+fn a_half_closed_connection_is_open_and_an_orphan_is_not() {
+    let mut b = Bench::established(plain());
+    b.shutdown();
+    b.sends(FIN_ACK, 1, 1);
+    b.gets(seg(ACK, 1, 2));
+    assert_eq!((b.state(), b.tcp.open_connections()), (State::FinWait2, 1));
+    b.close();
+    assert_eq!((b.state(), b.tcp.open_connections()), (State::FinWait2, 0));
+}
+
+/// Closing the socket of a connection that is over makes no orphan, so that a full number of them is no reason to refuse one.
+#[test]
+fn closing_what_is_over_makes_no_orphan() {
+    let mut b = Bench::established(TcpConfig { max_orphans: 0, ..plain() });
+    b.gets(seg(RST, 1, 0));
+    b.close();
+    b.silent();
+    assert_eq!((b.counters.tcp_orphans_refused, b.tcp.connections().count()), (0, 0));
+}
+
+/// RFC 9293 §3.10.7.4, seventh step: text behind a FIN that was taken is ignored.
+#[test]
+fn text_after_the_end_of_the_stream_is_ignored() {
+    let mut b = Bench::established(plain());
+    b.gets(seg(FIN_ACK, 1, 1).data(b"abc"));
+    b.sends(ACK, 1, 5);
+    b.gets(seg(ACK, 5, 1).data(b"zombie"));
+    b.silent();
+    assert_eq!((b.state(), b.read(), b.read()), (State::CloseWait, Ok(b"abc".to_vec()), Ok(vec![])));
+}
+
+/// A connection stands once in the queue of senders and once in that of notices, whatever happens before somebody looks; with no
+/// news, or when it is over, not at all.
+#[test]
+fn a_connection_waits_once_for_its_turn() {
+    let mut b = Bench::established(plain());
+    b.told();
+    for i in 0..3 {
+        b.write(b"x").unwrap();
+        b.gets(seg(ACK, 1 + i, 1).data(b"y"));
+    }
+    assert_eq!((b.tcp.ready.len(), b.tcp.notices.len()), (1, 1));
+    b.told();
+    b.sends_data(ACK.with(PSH), 1, 4, 3);
+    b.silent();
+    b.gets(seg(ACK, 4, 1));
+    b.silent();
+    assert_eq!((b.tcp.ready.len(), b.tcp.notices.len()), (0, 0));
+    b.gets(seg(RST, 4, 0));
+    assert_eq!((b.tcp.ready.len(), b.tcp.notices.len()), (0, 1));
 }

@@ -51,12 +51,12 @@ fn a_full_syn_queue_is_answered_by_a_cookie_that_keeps_the_options() {
 #[test]
 fn a_cookie_without_timestamps_agrees_on_no_other_option() {
     let mut b = flooded(small_queue());
-    b.gets(seg(SYN, 0, 0).mss(900).scale(7).sack_permitted());
+    b.gets(seg(SYN, 0, 0).mss(300).scale(7).sack_permitted());
     assert_eq!(b.sends(SYN_ACK, 0, 1).options, Options { mss: Some(MSS as u16), ..Options::default() });
     b.gets(seg(ACK, 1, 1).window(100));
     let (id, _) = b.tcp.accept(b.listener.unwrap()).unwrap();
     let info = b.tcp.info(id).unwrap();
-    assert_eq!((info.send_window, info.send_mss), (100, 536));
+    assert_eq!((info.send_window, info.send_mss), (100, 216));
 }
 
 /// Options are degraded by cookies only: an entry that fits into the queue keeps them exactly.
@@ -105,6 +105,17 @@ fn a_cookie_grows_old() {
     b.gets(seg(ACK, 1, 1));
     b.sends(RST, 1, 0);
     assert_eq!(b.counters.tcp_cookies_failed, 0, "nobody looked");
+}
+
+/// A cookie counts while its secret is the current one or the one before, though no other was sent since: a minute at least.
+#[test]
+fn a_cookie_counts_for_a_minute() {
+    let mut b = Bench::listening(TcpConfig { syn_cookies: SynCookies::Always, ..TcpConfig::default() });
+    b.gets(rich_syn());
+    let ecr = b.sends(SYN_ACK, 0, 1).options.timestamps.unwrap().val;
+    b.quiet_for(ms(60_000));
+    b.gets(seg(ACK, 1, 1).ts(80, ecr));
+    assert_eq!((b.state(), b.counters.tcp_cookies_failed), (State::Established, 0));
 }
 
 /// RFC 9293 §3.10.7.1: a cookie's ACK to a listener that is gone, or with a full accept queue.
@@ -196,4 +207,5 @@ fn nonsense_draws_no_cookie() {
     b.gets(seg(SYN_ACK, 0, 1).ts(80, ecr));
     b.sends(RST, 1, 0);
     assert_eq!((b.state(), b.counters.tcp_cookies_sent), (State::Closed, 1));
+    assert_eq!(b.counters.tcp_cookies_failed, 0, "only a plain ACK can bring one");
 }

@@ -179,3 +179,32 @@ fn a_congestion_window_below_a_segment_is_one_segment() {
     b.sends_data(ACK, 1, 1, MSS);
     b.silent();
 }
+
+/// No connection waits for all that another has to send: they take turns of [`RUN`] frames.
+#[test]
+fn connections_take_turns() {
+    let mut b = Bench::established(plain());
+    let first = b.id();
+    b.tuple.remote.port = 5001;
+    let mut b = b.handshake(60_000);
+    for id in [first, b.id()] {
+        assert_eq!(b.tcp.send(id, &[IoSlice::new(&bytes(10_000))], b.now), Ok(10_000));
+    }
+    let frames = std::iter::from_fn(|| b.tcp.poll_transmit(&mut b.layer, &mut b.counters, b.now));
+    let ports: Vec<u16> =
+        frames.map(|frame| frame.to_vec()).map(|f| u16::from_be_bytes([f[22], f[23]])).collect();
+    let turns: Vec<_> = ports.chunk_by(|a, b| a == b).map(|turn| (turn[0], turn.len())).collect();
+    let (run, rest) = (RUN as usize, 10 - RUN as usize);
+    assert_eq!(turns, [(5000, run), (5001, run), (5000, rest), (5001, rest)]);
+}
+
+/// A slice is queued as a whole or, when the send buffer is full, not at all; it is sent as it is.
+#[test]
+fn a_slice_is_sent_whole_or_not_at_all() {
+    let mut b = Bench::established(TcpConfig { send_buffer: 2_000, send_buffer_initial: 2_000, ..plain() });
+    let slice = crate::base::buffer::Slice::from(Buffer::copy_of(&bytes(1_500)));
+    let mut send = || b.tcp.send_slice(b.id.unwrap(), &slice, b.now);
+    assert_eq!([send(), send(), send()], [Ok(()), Ok(()), Err(SocketError::WouldBlock)]);
+    let sent: Vec<u8> = std::iter::from_fn(|| b.next()).flat_map(|sent| sent.payload).collect();
+    assert_eq!(sent, bytes(1_500).repeat(2));
+}

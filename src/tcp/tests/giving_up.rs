@@ -287,3 +287,36 @@ fn progress_gives_the_whole_user_timeout_back() {
     let took = b.now.since(start).as_millis();
     assert!(took >= 350 + 1_000, "{took} ms: later than 1 s after the first retransmission");
 }
+
+/// RFC 5482 §3: a user timeout counts from the first retransmission; however short, it does not hasten that.
+#[test]
+fn a_short_user_timeout_does_not_hasten_the_first_retransmission() {
+    let mut b = Bench::established(plain());
+    b.set_options(|options| options.user_timeout = Some(ms(100)));
+    b.write(b"x").unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, 1);
+    b.after(ms(299));
+    b.silent();
+    b.after(ms(1));
+    b.sends_data(ACK.with(PSH), 1, 1, 1);
+    b.after(ms(99));
+    assert_eq!(b.state(), State::Established);
+    b.after(ms(1));
+    assert_eq!(b.state(), State::Closed);
+}
+
+/// RFC 9293 §3.8.3 (MUST-20): R2 counts retransmissions without progress; a peer that acknowledges the same again and again makes none.
+#[test]
+fn repeated_acknowledgements_do_not_put_r2_off() {
+    let mut b = Bench::established(plain());
+    b.set_options(|options| options.retries = 3);
+    b.write(b"x").unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, 1);
+    let mut again = 0;
+    while b.state() != State::Closed && again < 10 {
+        b.until_timer();
+        again += std::iter::from_fn(|| b.next()).count();
+        b.gets(seg(ACK, 1, 1));
+    }
+    assert_eq!((again, b.tcp.take_error(b.id())), (3, Some(SocketError::TimedOut)));
+}

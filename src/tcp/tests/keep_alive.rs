@@ -140,6 +140,18 @@ fn a_user_timeout_decides_instead_of_the_count() {
     assert_eq!(b.tcp.take_error(b.id()), Some(SocketError::TimedOut));
 }
 
+/// A user timeout shorter than the idle time: the peer is asked once before it counts as gone. Until then nothing wakes the stack.
+#[test]
+fn a_peer_is_asked_before_a_short_user_timeout_counts() {
+    let mut b = watched();
+    assert_eq!(b.tcp.poll_timeout(), Some(b.now + ms(2 * HOUR)));
+    b.set_options(|options| options.user_timeout = Some(ms(1_000)));
+    b.after(ms(2 * HOUR));
+    b.sends(ACK, 0, 1);
+    b.after(ms(75_000));
+    b.sends(RST_ACK, 1, 1);
+}
+
 /// MUST-24: switched off again, or given up by the application, nothing is probed any more.
 #[test]
 fn keep_alive_can_be_switched_off() {

@@ -204,3 +204,44 @@ fn a_deferred_entry_outlives_the_retries() {
     b.gets(seg(ACK, 1, 1).data(b"late"));
     assert_eq!((b.state(), accept(&mut b), b.read()), (State::Established, Ok(()), Ok(b"late".to_vec())));
 }
+
+/// `TCP_DEFER_ACCEPT`: the SYN-ACK at the end of the time is the last one; who does not answer it is forgotten.
+#[test]
+fn a_deferred_entry_is_asked_once_at_the_end() {
+    let mut b = deferring_with(3_000, TcpConfig { syn_ack_retries: 1, ..plain() });
+    b.gets(seg(ACK, 1, 1));
+    b.after(ms(3_000));
+    b.sends(SYN_ACK, 0, 1);
+    b.after(ms(4_000));
+    b.silent();
+    assert_eq!((b.state(), b.tcp.poll_timeout()), (State::Closed, None));
+}
+
+/// `TCP_DEFER_ACCEPT` of a year: as good as for ever.
+#[test]
+fn an_absurd_time_to_defer_does_no_harm() {
+    let mut b = deferring(365 * 24 * 3_600_000);
+    b.gets(seg(ACK, 1, 1));
+    b.after(ms(1_000_000));
+    b.silent();
+    assert_eq!(b.state(), State::SynReceived);
+}
+
+/// A listener that is closed takes its own half-open entries along, and no other's.
+#[test]
+fn closing_a_listener_leaves_the_entries_of_others() {
+    let mut b = Bench::listening(plain());
+    let other = b.tcp.listen("0.0.0.0:81".parse().unwrap(), 10).unwrap();
+    b.gets(seg(SYN, 0, 0));
+    b.sends(SYN_ACK, 0, 1);
+    b.tuple.local.port = 81;
+    b.gets(seg(SYN, 0, 0));
+    b.sends(SYN_ACK, 0, 1);
+    let closed = b.listener.unwrap();
+    b.tcp.close_listener(closed, &mut b.counters, b.now);
+    b.gets(seg(ACK, 1, 1));
+    b.silent();
+    assert!(b.tcp.accept(other).is_ok());
+    b.tuple.local.port = 80;
+    assert_eq!(b.state(), State::Closed);
+}

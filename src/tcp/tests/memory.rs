@@ -184,3 +184,24 @@ fn the_account_agrees_with_the_queues() {
     while b.next().is_some() {}
     assert_eq!((b.tcp.connections().count(), b.tcp.memory_in_use()), (0, 0));
 }
+
+/// Policy 30: the last of the room is used, and not exceeded: text counts by its bytes if it will be copied, by the chunk that it keeps if
+/// it fills half of that.
+#[test]
+fn the_last_of_the_room_is_used_and_not_exceeded() {
+    for (len, taken) in [(1_000, true), (1_023, true), (1_024, false), (1_100, false)] {
+        let mut b = Bench::listening(scarce(1 << 20));
+        let peer = connect(&mut b, 1);
+        be(&mut b, peer);
+        b.gets(seg(ACK, 1, 1).data(&bytes(60_000)));
+        // Short text opens a buffer that more of it is copied into.
+        b.gets(seg(ACK, 60_001, 1).data(&bytes(10)));
+        while b.next().is_some() {}
+        b.tcp.config.memory_limit = b.tcp.memory_in_use() + 1_500;
+        b.gets(seg(ACK, 60_011, 1).data(&bytes(len)));
+        let refused = b.dropped(DropReason::TcpMemory);
+        assert!(refused == u64::from(!taken) && b.tcp.memory_in_use() <= b.tcp.config.memory_limit, "{len}");
+        let read = b.read().unwrap().len();
+        assert_eq!(read, if taken { 60_010 + len } else { 60_010 });
+    }
+}

@@ -90,6 +90,19 @@ fn an_acknowledged_size_is_not_too_big() {
     b.sends_data(ACK, 1_001, 1, 760);
 }
 
+/// RFC 5927 §7.2: an acknowledged packet of just the size that a message names does not speak against it.
+#[test]
+fn a_message_may_name_the_acknowledged_size() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(760)).unwrap();
+    assert_eq!(lengths(&mut b), [760]);
+    b.write(&bytes(1_000)).unwrap();
+    assert_eq!(lengths(&mut b), [MSS]);
+    b.gets(seg(ACK, 1, 761));
+    too_big(&mut b, 800, 761);
+    b.sends_data(ACK, 761, 1, 760);
+}
+
 /// Hostile case T9: the floor of 552 bytes (RFC 1191 asks for 68). Below it routers fragment: no DF, and identifications.
 #[test]
 fn below_the_floor_segments_go_without_df() {
@@ -306,4 +319,22 @@ fn a_black_hole_is_put_to_the_test() {
     assert_eq!(lengths(&mut b), [1_460]);
     b.until_timer();
     assert_eq!(lengths(&mut b), [1_460], "the hole is forgotten: it takes R1 timeouts again");
+}
+
+/// Only what is larger puts a black hole to the test: a segment that always fitted proves nothing, neither lost nor delivered.
+#[test]
+fn what_fits_says_nothing_about_a_black_hole() {
+    let mut b = wide();
+    b.write(&bytes(1_460)).unwrap();
+    assert_eq!(lengths(&mut b), [1_460]);
+    while timeout(&mut b) > 1_024 {}
+    b.gets(seg(ACK, 1, 1_461));
+    b.after(Duration::from_secs(30));
+    b.write(&bytes(1_024)).unwrap();
+    assert_eq!(lengths(&mut b), [1_024]);
+    assert_eq!(timeout(&mut b), 1_024);
+    b.gets(seg(ACK, 1, 2_485));
+    b.write(&bytes(1_460)).unwrap();
+    assert_eq!(lengths(&mut b), [1_460], "still put to the test");
+    assert_eq!(timeout(&mut b), 1_024, "in vain");
 }

@@ -252,3 +252,54 @@ fn exhausted_ports_are_an_error() {
     assert_eq!(open("10.0.0.1:80"), Err(SocketError::AddrNotAvailable));
     assert_eq!(open("10.0.0.1:81"), Ok(()));
 }
+
+/// RFC 6056 §3.3: the port of a connection that is gone is not the next one chosen towards the same destination.
+#[test]
+fn a_port_given_up_is_not_chosen_next() {
+    let mut b = Bench::new(plain());
+    let (now, local, remote) = (b.now, b.tuple.local.addr, b.tuple.remote.into());
+    let mut port = || {
+        let id = b.tcp.connect((local, 0), remote, &mut b.counters, now).unwrap();
+        let port = b.tcp.local_addr(id).unwrap().port();
+        b.tcp.abort(id, &mut b.counters, now);
+        while b.next().is_some() {}
+        port
+    };
+    assert_ne!(port(), port());
+}
+
+/// RFC 7323 §2.2: the window of a segment with SYN is not scaled, nor is that of the SYN-ACK that completes a simultaneous open.
+#[test]
+fn the_window_of_a_simultaneous_open_is_not_scaled() {
+    let mut b = Bench::opening(TcpConfig { window_scaling: true, ..plain() });
+    b.sends(SYN, 0, 0);
+    b.gets(seg(SYN, 0, 0).scale(7).window(2_048));
+    b.sends(SYN_ACK, 0, 1);
+    b.gets(seg(SYN_ACK, 0, 1).scale(7).window(1_024));
+    assert_eq!((b.state(), b.tcp.info(b.id()).unwrap().send_window), (State::Established, 1_024));
+}
+
+/// RFC 6298 §2.1, §5.7: a SYN-ACK that went out twice without a timeout gives no measurement, but no longer timeout either; RFC 7323
+/// §4: a SYN that did time out is measured all the same if its answer echoes its timestamp.
+#[test]
+fn a_repeated_handshake_is_measured_by_timestamps_alone() {
+    let mut b = Bench::listening(plain());
+    for _ in 0..2 {
+        b.gets(seg(SYN, 0, 0).mss(1000));
+        b.sends(SYN_ACK, 0, 1);
+        b.now += ms(100);
+    }
+    b.gets(seg(ACK, 1, 1));
+    b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
+    b.write(b"x").unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, 1);
+    b.after(ms(1_000));
+    b.sends_data(ACK.with(PSH), 1, 1, 1);
+    let mut b = Bench::opening(TcpConfig { timestamps: true, ..plain() });
+    b.sends(SYN, 0, 0);
+    b.after(ms(1_000));
+    let ecr = b.sends(SYN, 0, 0).options.timestamps.unwrap().val;
+    b.now += ms(100);
+    b.gets(seg(SYN_ACK, 0, 1).ts(7, ecr));
+    assert_eq!(b.statistics().get("tcpi_rtt"), Some(100_000));
+}

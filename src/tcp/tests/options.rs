@@ -40,6 +40,7 @@ fn impossible_options_are_refused() {
         let options = options(&b, change);
         assert_eq!(b.tcp.set_options(b.id(), options, b.now), Err(SocketError::Invalid));
     }
+    b.set_options(|options| options.max_mss = Some(88));
     b.set_options(|options| options.traffic_class = 0xff);
     assert_eq!(b.tcp.options(b.id()).unwrap().traffic_class, 0xfc);
     b.close();
@@ -205,4 +206,11 @@ fn a_largest_rate_may_be_raised() {
     b.after(ms(1));
     b.gets(seg(ACK, 1, 2_001));
     assert_eq!(b.tcp.poll_timeout(), None);
+}
+
+/// What sockets have that ask for nothing is what the stack's settings say.
+#[test]
+fn the_settings_are_the_defaults_of_sockets() {
+    let b = Bench::new(TcpConfig { hop_limit: 7, ..plain() });
+    assert_eq!(b.tcp.default_options().hop_limit, 7);
 }

@@ -47,15 +47,31 @@ fn a_duplicate_is_reported() {
 #[test]
 fn a_duplicate_behind_a_gap_is_followed_by_its_block() {
     let mut b = with_sack();
+    b.gets(seg(ACK, 1, 1).data(&bytes(100)));
     for start in [1_001, 1_501, 3_001] {
         b.gets(seg(ACK, start, 1).data(&bytes(500)));
         b.next();
     }
     b.gets(seg(ACK, 1_501, 1).data(&bytes(500)));
-    reports(&mut b, 1, &[(1_501, 2_001), (1_001, 2_001), (3_001, 3_501)]);
+    reports(&mut b, 101, &[(1_501, 2_001), (1_001, 2_001), (3_001, 3_501)]);
     b.gets(seg(ACK, 3_001, 1).data(&bytes(500)));
-    reports(&mut b, 1, &[(3_001, 3_501), (3_001, 3_501), (1_001, 2_001)]);
+    reports(&mut b, 101, &[(3_001, 3_501), (3_001, 3_501), (1_001, 2_001)]);
     b.silent();
+}
+
+/// RFC 2018 §3: no more blocks than the options have room for, a duplicate and its block among them. In one burst with more ranges
+/// than that, each range is told all the same.
+#[test]
+fn a_duplicate_leaves_room_for_two_other_blocks() {
+    let mut b = with_sack();
+    for start in [1_001, 2_001, 3_001, 4_001, 5_001, 5_001] {
+        b.gets(seg(ACK, start, 1).data(&bytes(500)));
+    }
+    let acks: Vec<Seg> = std::iter::from_fn(|| b.next()).collect();
+    assert!(acks.iter().all(|ack| ack.options.sack.len() <= 4), "{acks:?}");
+    let told: Vec<u32> = acks.iter().flat_map(|ack| &ack.options.sack).map(|block| block.0.0 - IRS).collect();
+    assert_eq!(told[..2], [5_001, 5_001]);
+    assert!([1_001, 2_001, 3_001, 4_001].iter().all(|start| told.contains(start)), "{told:?}");
 }
 
 /// RFC 2883 §4.2: of a segment that came in part the first such part is reported: below RCV.NXT, behind a gap, and in the text that
@@ -88,7 +104,14 @@ fn a_duplicate_is_not_reported_without_sack_or_against_the_setting() {
         reports(&mut b, 501, &[]);
         b.gets(seg(ACK, 251, 1).data(&bytes(500)));
         reports(&mut b, 751, &[]);
+        for _ in 0..2 {
+            b.gets(seg(ACK, 1_001, 1).data(&bytes(500)));
+            let block = (1_001, 1_501);
+            let sacked = b.tcp.connections.get(b.id().0).unwrap().agreed.sack;
+            reports(&mut b, 751, if sacked { std::slice::from_ref(&block) } else { &[] });
+        }
         b.silent();
+        assert_eq!(b.counters.tcp_dsacks_out, 0);
     }
 }
 

@@ -180,3 +180,43 @@ fn a_timestamp_of_last_month_does_not_shut_the_peer_out() {
     b.gets(seg(ACK, 1, 1).ts(1_001u32.wrapping_sub(5), ecr).data(b"back"));
     assert_eq!(b.read(), Ok(b"back".to_vec()));
 }
+
+/// RFC 9293 §3.10.7.4, second step: in CLOSING and LAST-ACK a RST loses nothing and is no error; in CLOSE-WAIT it is one, which a setting
+/// calls a broken pipe, as Linux does.
+#[test]
+fn a_reset_while_closing_is_an_error_only_if_something_is_lost() {
+    for (setting, error) in [(false, SocketError::ConnectionReset), (true, SocketError::BrokenPipe)] {
+        let mut b = Bench::established(TcpConfig { broken_pipe_in_close_wait: setting, ..plain() });
+        b.gets(seg(FIN_ACK, 1, 1));
+        b.sends(ACK, 1, 2);
+        b.gets(seg(RST, 2, 0));
+        assert_eq!((b.state(), b.tcp.take_error(b.id())), (State::Closed, Some(error)));
+    }
+    for state in [State::LastAck, State::Closing] {
+        let mut b = Bench::established(plain());
+        if state == State::Closing {
+            b.shutdown();
+        }
+        b.gets(seg(FIN_ACK, 1, 1));
+        b.shutdown();
+        while b.next().is_some() {}
+        assert_eq!(b.state(), state);
+        b.gets(seg(RST, 2, 0));
+        assert_eq!((b.state(), b.tcp.take_error(b.id())), (State::Closed, None), "{state:?}");
+    }
+}
+
+/// RFC 9293 §3.10.5: all connections can be reset at once; their peers are told, and their sockets.
+#[test]
+fn all_connections_can_be_reset() {
+    let mut b = Bench::established(plain());
+    let first = b.id();
+    b.tuple.remote.port = 5001;
+    let mut b = b.handshake(60_000);
+    b.tcp.abort_all(&mut b.counters, b.now);
+    (0..2).for_each(|_| assert_eq!(b.next().map(|sent| sent.flags), Some(RST_ACK)));
+    b.silent();
+    for id in [first, b.id()] {
+        assert_eq!(b.tcp.take_error(id), Some(SocketError::ConnectionAborted));
+    }
+}

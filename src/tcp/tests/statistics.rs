@@ -59,6 +59,8 @@ fn segments_are_counted_by_their_fate() {
     tells(&b, &[("tcpi_lost", 3), ("tcpi_retrans", 1), ("tcpi_total_retrans", 1), ("tcpi_rto", 600_000)]);
     assert_eq!(b.statistics().lost, 2, "those that wait");
     tells(&b, &[("tcpi_snd_cwnd", 1), ("tcpi_snd_ssthresh", 2)]);
+    let info = b.tcp.info(b.id()).unwrap();
+    assert_eq!((info.slow_start_threshold, info.rttvar, info.min_rtt), (2_000, Some(ms(50)), Some(ms(100))));
     b.gets(seg(ACK, 1, 2_501));
     tells(&b, &[("tcpi_unacked", 0), ("tcpi_delivered", 4), ("tcpi_bytes_acked", 2_500), ("tcpi_lost", 0)]);
     tells(&b, &[("tcpi_ca_state", 0), ("tcpi_retransmits", 0), ("tcpi_total_retrans", 1)]);
@@ -262,4 +264,41 @@ fn the_largest_rate_is_told() {
     tells(&b, &[("tcpi_max_pacing_rate", u64::MAX), ("tcpi_pacing_rate", u64::MAX)]);
     b.set_options(|options| options.max_pacing_rate = Some(5_000));
     tells(&b, &[("tcpi_max_pacing_rate", 5_000), ("tcpi_pacing_rate", 5_000)]);
+}
+
+/// RFC 4022: opens, segments in and out, resets, and what text brought, for the whole stack.
+#[test]
+fn the_stack_counts_what_passes() {
+    let mut b = Bench::opening(plain());
+    b.sends(SYN, 0, 0);
+    b.gets(seg(RST_ACK, 0, 1));
+    let counters = &b.counters;
+    assert_eq!((counters.tcp_active_opens, counters.tcp_rst_in, counters.tcp_rst_out), (1, 1, 0));
+    assert_eq!((counters.tcp_in, counters.tcp_out), (1, 1));
+    b.gets(seg(ACK, 5, 5));
+    b.sends(RST, 5, 0);
+    assert_eq!((b.counters.tcp_in, b.counters.tcp_out, b.counters.tcp_rst_out), (2, 2, 1));
+    let mut b = Bench::established(plain());
+    b.gets(seg(ACK, 1, 1).data(b"abc"));
+    b.gets(seg(ACK, 4, 1).data(b"defg"));
+    b.gets(seg(RST, 8, 0));
+    let counters = &b.counters;
+    assert_eq!((counters.tcp_in_data, counters.tcp_in_bytes, counters.tcp_rst_in), (2, 7, 1));
+}
+
+/// The delivery rate is in bytes a second, and that of the last sample; one that is smaller only because the application had so little
+/// to send is not taken.
+#[test]
+fn the_delivery_rate_is_told_in_bytes_a_second() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(2_000)).unwrap();
+    while b.next().is_some() {}
+    b.after(ms(200));
+    b.gets(seg(ACK, 1, 2_001));
+    assert!((9_000..=10_000).contains(&b.statistics().delivery_rate), "{}", b.statistics().delivery_rate);
+    b.write(b"x").unwrap();
+    while b.next().is_some() {}
+    b.after(ms(200));
+    b.gets(seg(ACK, 1, 2_002));
+    assert!((9_000..=10_000).contains(&b.statistics().delivery_rate), "{}", b.statistics().delivery_rate);
 }

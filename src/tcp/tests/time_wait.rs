@@ -4,7 +4,10 @@ use super::*;
 use crate::tcp::time_wait::TimeWait;
 
 fn in_time_wait(config: TcpConfig) -> Bench {
-    let mut b = Bench::established(config);
+    closed_first(Bench::established(config))
+}
+
+fn closed_first(mut b: Bench) -> Bench {
     b.close();
     b.sends(FIN_ACK, 1, 1);
     b.gets(seg(FIN_ACK, 1, 2));
@@ -21,7 +24,11 @@ fn a_reset_does_not_end_time_wait() {
     b.gets(seg(RST, 2, 0));
     b.gets(seg(RST, 1, 0));
     b.silent();
-    assert_eq!(b.state(), State::TimeWait);
+    assert_eq!((b.state(), b.dropped(DropReason::TcpRst)), (State::TimeWait, 2));
+    // An ACK that says nothing new is no RST, and needs no answer.
+    b.gets(seg(ACK, 2, 2));
+    b.silent();
+    assert_eq!(b.dropped(DropReason::TcpRst), 2);
     b.gets(seg(ACK, 1, 2).data(b"old"));
     b.sends(ACK, 2, 2);
 }
@@ -53,10 +60,11 @@ fn a_newer_syn_reopens() {
     assert_eq!(b.state(), State::SynReceived);
 }
 
-/// A peer that closes and reopens for ever costs one record, not a queue of stale ones.
+/// A peer that closes and reopens for ever costs one record, not a queue of stale ones; another's record beside it expires in time.
 #[test]
 fn reopening_for_ever_does_not_grow_the_queue() {
-    let mut b = Bench::listening(plain());
+    let mut b = in_time_wait(plain());
+    b.tuple.remote.port = 5001;
     for i in 0..500 {
         b.gets(seg(SYN, i * 10, 0).mss(1000));
         b.sends(SYN_ACK, 0, i * 10 + 1);
@@ -70,6 +78,41 @@ fn reopening_for_ever_does_not_grow_the_queue() {
         b.quiet_for(ms(1));
     }
     assert!(b.tcp.time_wait.queued() <= 100, "{}", b.tcp.time_wait.queued());
+    b.tuple.remote.port = 5000;
+    b.after(ms(59_499));
+    assert_eq!(b.state(), State::TimeWait);
+    b.after(ms(1));
+    assert_eq!(b.state(), State::Closed);
+    b.after(ms(60_000));
+    assert_eq!((b.tcp.owners.len(), b.tcp.poll_timeout()), (0, None));
+}
+
+/// RFC 9293 §3.4.2: an idle stack wakes up when 2·MSL is over. Settings changed since the open count: how long that is, and whether a
+/// RST ends it (RFC 1337).
+#[test]
+fn changed_settings_count_for_time_wait() {
+    let mut b = Bench::established(plain());
+    b.tcp.set_config(TcpConfig { rfc1337: false, time_wait: ms(10_000), max_time_wait: 1, ..plain() });
+    assert_eq!(b.tcp.config().time_wait, ms(10_000));
+    let mut b = closed_first(b);
+    assert_eq!(b.tcp.poll_timeout(), Some(b.now + ms(10_000)));
+    b.gets(seg(RST, 2, 0));
+    b.silent();
+    assert_eq!((b.state(), b.counters.tcp_rst_in), (State::Closed, 1));
+    assert_eq!(in_time_wait(plain()).tcp.poll_timeout(), Some(Instant::from_millis(61_100)));
+}
+
+/// What looks from outside sees where both ends stand, in TIME-WAIT as before; a control block there is only before.
+#[test]
+fn a_pair_of_ends_tells_where_it_stands() {
+    let b = Bench::established(plain());
+    let ends = (b.tuple.local, b.tuple.remote);
+    assert_eq!(b.tcp.id_of(ends.0, ends.1), Some(b.id()));
+    assert_eq!(b.tcp.id_of(ends.1, ends.0), None);
+    let b = closed_first(b);
+    assert_eq!(b.tcp.id_of(ends.0, ends.1), None);
+    let standing = b.tcp.standing(ends.0, ends.1, b.now);
+    assert_eq!((standing.state, standing.snd_nxt, standing.rcv_nxt), (State::TimeWait, b.iss + 2, b.irs + 2));
 }
 
 /// RFC 6191 §2: with timestamps the newer timestamp decides, whatever the number.
@@ -153,7 +196,7 @@ fn a_reset_may_end_time_wait_if_so_configured() {
     }
     b.gets(seg(RST, 2, 0));
     b.silent();
-    assert_eq!((b.state(), b.tcp.owners.len()), (State::Closed, 0));
+    assert_eq!((b.state(), b.tcp.owners.len(), b.counters.tcp_rst_in), (State::Closed, 0, 1));
 }
 
 /// Hostile cases T5, M6: what TIME-WAIT answers is limited as in any state: empty segments and SYNs once in 500 ms, data never.
@@ -238,6 +281,13 @@ fn an_old_fin_does_not_prolong_time_wait() {
     b.sends(ACK, 2, 2);
     b.after(ms(30_000));
     assert_eq!(b.state(), State::Closed);
+    // One with the same timestamp is not older; the answer carries the connection's (RFC 7323 §3.2).
+    let mut b = stamped();
+    b.quiet_for(ms(30_000));
+    b.gets(seg(FIN_ACK, 1, 2).ts(1_001, 0));
+    assert_eq!(b.sends(ACK, 2, 2).options.timestamps.map(|ts| ts.ecr), Some(1_001));
+    b.after(ms(59_999));
+    assert_eq!(b.state(), State::TimeWait);
 }
 
 /// Hostile case M6: however many connections close, the table keeps its cap, and each eviction is counted.
@@ -277,7 +327,7 @@ fn closes_beside_many_time_wait_records_look_at_few_of_them() {
             }
         }
         let looked_at = records.take_looked_at();
-        assert!(looked_at <= 2 * 1_000, "{looked_at} beside {held}");
+        assert!((1_000..=2 * 1_000).contains(&looked_at), "{looked_at} beside {held}");
     }
 }
 
@@ -289,6 +339,19 @@ fn a_syn_without_room_does_not_end_time_wait() {
     b.tuple.remote.port = 6_000;
     b.gets(seg(SYN, 0, 0));
     b.sends(SYN_ACK, 0, 1);
+    (b.tuple, b.iss) = old;
+    b.gets(seg(SYN, 100, 0));
+    b.sends(ACK, 2, 2);
+    assert_eq!(b.state(), State::TimeWait);
+}
+
+/// Hostile case M6: nor does one that finds no room for another connection.
+#[test]
+fn a_syn_beyond_the_last_connection_does_not_end_time_wait() {
+    let mut b = in_time_wait(TcpConfig { max_connections: 1, ..plain() });
+    let old = (b.tuple, b.iss);
+    b.tuple.remote.port = 6_000;
+    let mut b = b.handshake(1_000);
     (b.tuple, b.iss) = old;
     b.gets(seg(SYN, 100, 0));
     b.sends(ACK, 2, 2);

@@ -145,3 +145,30 @@ fn hostile_pointers_deliver_the_data_once() {
     b.gets(seg(FIN_ACK, 12, 1));
     assert_eq!((left(&b), b.read()), ((0, false), Ok(vec![])));
 }
+
+/// MUST-62: the pointer stands on segments before the end of the urgent data, not on what follows it; writing nothing urgently changes
+/// nothing.
+#[test]
+fn what_follows_urgent_data_is_not_urgent() {
+    let mut b = Bench::established(TcpConfig { nagle: false, ..plain() });
+    b.write(b"plain").unwrap();
+    assert_eq!(b.write_with(b"", SendFlags { urgent: true, ..SendFlags::default() }), Ok(0));
+    b.sends_data(ACK.with(PSH), 1, 1, 5);
+    b.write_with(b"!", SendFlags { urgent: true, ..SendFlags::default() }).unwrap();
+    assert_eq!(b.sends_data(ACK.with(PSH).with(Flags::URG), 6, 1, 1).urgent, 1);
+    b.write(b"plain").unwrap();
+    b.sends_data(ACK.with(PSH), 7, 1, 5);
+}
+
+/// RFC 9293 §3.10.7.4, sixth step: a pointer counts with URG only, and not behind the peer's FIN.
+#[test]
+fn a_pointer_without_urg_means_nothing() {
+    let mut b = Bench::established(plain());
+    let mut bare = seg(ACK, 1, 1).data(b"hello");
+    bare.urgent = 3;
+    b.gets(bare);
+    assert_eq!((left(&b), b.told().has(Readiness::PRI)), ((0, false), false));
+    b.gets(seg(FIN_ACK, 6, 1));
+    b.gets(seg(ACK, 7, 1).urgent(3));
+    assert_eq!((left(&b), b.told().has(Readiness::PRI)), ((0, false), false));
+}

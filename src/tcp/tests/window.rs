@@ -347,3 +347,24 @@ fn a_configured_first_window_is_announced_to_the_byte() {
     b.gets(seg(SYN, 0, 0).mss(1460));
     assert_eq!(b.sends(SYN_ACK, 0, 1).window, Some(65_000));
 }
+
+/// Policy 3: text behind a gap takes memory from what is offered, until the gap is filled and it is read.
+#[test]
+fn text_behind_a_gap_takes_from_the_window() {
+    let mut b = Bench::established(plain());
+    let window = |b: &Bench| b.tcp.info(b.id()).unwrap().receive_window;
+    assert_eq!(window(&b), 10_000);
+    for i in 0..3 {
+        b.gets(seg(ACK, 5_001 + i * 1_100, 1).data(&bytes(1_100)));
+    }
+    for i in 0..4 {
+        b.gets(seg(ACK, 1 + i * 1_000, 1).data(&bytes(1_000)));
+        b.read().unwrap();
+        while b.next().is_some() {}
+    }
+    assert!(window(&b) < 8_000, "{}", window(&b));
+    b.gets(seg(ACK, 4_001, 1).data(&bytes(1_000)));
+    b.read().unwrap();
+    while b.next().is_some() {}
+    assert!(window(&b) > 9_000, "{}", window(&b));
+}

@@ -167,3 +167,31 @@ impl Tcb {
 fn micros(at: Instant) -> u32 {
     at.as_micros() as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 7323 §4.1: an echo tells the round trip, of which an eighth counts; but not where the clock of milliseconds is too coarse
+    /// for what is known, nor where it tells of a minute.
+    #[test]
+    fn an_echo_is_a_round_trip_where_the_clock_can_tell() {
+        let table = [
+            (5, None, 5_000),
+            (1, None, 1_000),
+            (0, None, 1_000),
+            (10, Some(2_000), 3_000),
+            (2, Some(1_000), 1_125),
+            (1, Some(2_000), 1_875),
+            (1, Some(1_999), 1_999),
+            (0, Some(100), 100),
+            (LONGEST_ROUND_TRIP, None, LONGEST_ROUND_TRIP * 1_000),
+            (LONGEST_ROUND_TRIP + 1, None, 0),
+        ];
+        for (ticks, known, expected) in table {
+            let mut tuning = ReceiveTuning { rtt: known.unwrap_or(0), ..ReceiveTuning::default() };
+            tuning.measure(ticks, known);
+            assert_eq!(tuning.rtt, expected, "{ticks} ticks where {known:?} is known");
+        }
+    }
+}

@@ -54,7 +54,7 @@ impl Tcb {
     /// After a frame: true where nothing can follow it, so that nobody need ask; then the connection rests already.
     pub fn rest_if_done(&mut self, env: &Env) -> bool {
         let data = self.unsent() > 0 || (self.state.fin_pending() && self.snd.fin.is_none());
-        let other = self.syn_due || self.probe_due || self.ack.is_due();
+        let other = self.probe_due || self.ack.is_due();
         let repair = self.recovery.episode.is_some()
             || self.recovery.tail_probe == TailProbe::Due
             || self.flight.sent.lost() > 0;
@@ -163,10 +163,9 @@ impl Tcb {
         if self.flight.sent.is_empty() {
             return None;
         }
-        let (mss, window) =
-            (self.mss(), (self.snd.una + self.snd.wnd).offset_from(self.snd.nxt).max(0) as u32);
-        self.override_due |= self.unsent() > 0;
-        let new = if window > 0 { self.send_new_within(mss, env) } else { None };
+        let mss = self.mss();
+        self.override_due = true;
+        let new = self.send_new_within(mss, env);
         self.override_due = false;
         let repeated = new.is_none();
         let frame = new.or_else(|| {

@@ -193,6 +193,7 @@ impl Reassembly {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::buffer::LARGE;
     use proptest::prelude::*;
 
     fn payload(range: Range<u64>) -> Slice {
@@ -232,6 +233,48 @@ mod tests {
             queue.insert(i * 3 + 10_000, payload(i..i + 1), 1 << 20);
         }
         assert!(queue.recent.len() <= MAX_UNREPORTED);
+    }
+
+    /// RFC 2018 §4: a range that grows is news again, behind those that changed before it and were not reported yet.
+    #[test]
+    fn a_range_that_grows_is_reported_again() {
+        let mut queue = Reassembly::default();
+        for start in [100, 200, 300, 400] {
+            queue.insert(start, payload(start..start + 10), 1 << 20);
+        }
+        assert!(!queue.reported(4));
+        for start in [110, 210, 310, 410] {
+            queue.insert(start, payload(start..start + 10), 1 << 20);
+        }
+        assert_eq!(queue.blocks(3).collect::<Vec<_>>(), [300..320, 200..220, 100..120]);
+        assert!(queue.reported(3));
+        assert_eq!(queue.blocks(3).next(), Some(400..420));
+    }
+
+    /// Hostile case M1: a small part does not keep the large buffer that it came in; what fills half of its buffer is not copied.
+    #[test]
+    fn a_small_part_keeps_no_large_buffer() {
+        for (len, memory) in [(100, 2_048), (LARGE / 2 - 1, LARGE), (LARGE / 2, LARGE), (60_000, LARGE)] {
+            let mut buffer = Buffer::large();
+            buffer.append(&vec![7; len]);
+            let came = Slice::from(buffer);
+            let mut queue = Reassembly::default();
+            queue.insert(1_000, came.clone(), 1 << 20);
+            assert_eq!(queue.memory(), memory, "{len}");
+            let kept = queue.take(1_000).unwrap();
+            assert_eq!(kept.as_ptr() == came.as_ptr(), len >= LARGE / 2, "{len}");
+        }
+    }
+
+    /// Hostile case M1: as much as the bounds say is kept, and no more: what lies farthest ahead goes.
+    #[test]
+    fn what_the_bounds_allow_is_kept() {
+        let mut queue = Reassembly::default();
+        let fits = (0..MAX_RANGES as u64).all(|i| queue.insert(i * 2 + 1, payload(1..2), 2_048 * MAX_RANGES));
+        assert!(fits && queue.ranges.len() == MAX_RANGES);
+        assert!(!queue.insert(1 << 20, payload(1..2), 1 << 30), "a range too many");
+        assert!(!queue.insert(2, payload(1..2), 2_048 * MAX_RANGES), "a buffer too many");
+        assert_eq!((queue.ranges.len(), queue.memory()), (MAX_RANGES - 2, 2_048 * MAX_RANGES));
     }
 
     /// Hostile case M1: one byte at every second place, in reverse order, stays within the bounds.
@@ -289,6 +332,8 @@ mod tests {
             prop_assert_eq!(queue.ranges.iter().flatten().collect::<Vec<_>>(), before);
             let held: u64 = queue.payloads.iter().map(|(_, payload)| payload.len() as u64).sum();
             prop_assert_eq!(held, queue.ranges.iter().map(|range| range.end - range.start).sum::<u64>());
+            prop_assert!(queue.payloads.iter().all(|(_, payload)| !payload.is_empty()));
+            prop_assert_eq!(queue.memory(), queue.payloads.iter().map(|(_, payload)| payload.capacity()).sum::<usize>());
         }
     }
 }

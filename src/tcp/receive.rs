@@ -290,6 +290,19 @@ mod tests {
         assert!(queue.take(usize::MAX).is_none());
     }
 
+    /// `MSG_PEEK`: what lies in several ranges is read as one, and stays.
+    #[test]
+    fn peeking_reads_across_ranges_and_takes_nothing() {
+        let mut queue = ReceiveQueue::default();
+        let bytes: Vec<u8> = (0..4_500u32).map(|i| (i * 7) as u8).collect();
+        bytes.chunks(1_500).for_each(|part| queue.push(Buffer::copy_of(part).into()));
+        for _ in 0..2 {
+            let mut into = [0; 4_000];
+            assert_eq!((queue.peek(&mut into), queue.len()), (4_000, 4_500));
+            assert_eq!(into[..], bytes[..4_000]);
+        }
+    }
+
     proptest! {
         #[test]
         fn the_queue_agrees_with_a_byte_vector(ops in prop::collection::vec((0usize..70_000, 0usize..40_000, 0u8..4), 1..20)) {

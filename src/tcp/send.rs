@@ -154,7 +154,8 @@ impl SendQueue {
         }
         if slice.len() < LENT_LEAST {
             let room = self.len() + slice.len();
-            return self.append(&[IoSlice::new(slice)], room) > 0;
+            self.append(&[IoSlice::new(slice)], room);
+            return true;
         }
         let queued = self.queued.get_or_fresh();
         queued.push(self.start, Bytes::Lent(slice.clone()));
@@ -239,6 +240,19 @@ mod tests {
         assert!(queue.memory() >= 200_000);
         queue.acknowledge(200_000);
         assert_eq!((queue.len(), queue.memory(), queue.queued.is_none()), (0, 0, true));
+    }
+
+    /// Policy 30: memory follows what is queued: small buffers for little, a large one for what is still to come of much.
+    #[test]
+    fn buffers_are_as_large_as_what_is_to_come() {
+        let memory = |writes: &[usize]| {
+            let mut queue = SendQueue::default();
+            writes.iter().for_each(|&len| assert_eq!(append(&mut queue, &vec![7; len], 1 << 20), len));
+            queue.memory()
+        };
+        assert_eq!([memory(&[1]), memory(&[SMALL]), memory(&[3_000])], [SMALL, SMALL, 2 * SMALL]);
+        assert_eq!([memory(&[2 * SMALL]), memory(&[2 * SMALL + 1])], [2 * SMALL, LARGE]);
+        assert_eq!(memory(&[1_000, 10_000]), SMALL + LARGE, "what a small buffer leaves takes a large one");
     }
 
     #[test]

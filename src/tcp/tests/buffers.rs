@@ -9,10 +9,15 @@ fn roomy() -> TcpConfig {
 }
 
 fn scaled(config: TcpConfig) -> Bench {
+    scaled_over(ms(100), config)
+}
+
+/// Over a path with this round trip.
+fn scaled_over(rtt: Duration, config: TcpConfig) -> Bench {
     let mut b = Bench::listening(config);
     b.gets(seg(SYN, 0, 0).mss(MSS as u16).scale(7));
     b.sends(SYN_ACK, 0, 1);
-    b.now += ms(100);
+    b.now += rtt;
     b.gets(seg(ACK, 1, 1));
     b.silent();
     b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
@@ -141,6 +146,10 @@ fn the_round_trip_is_measured_from_either_side() {
     }
     let measured = b.statistics().receive_rtt;
     assert!((ms(29)..ms(32)).contains(&measured), "{measured:?}");
+    // Less than a segment may have waited for its writer.
+    b.now += ms(300);
+    b.gets(seg(ACK, 1 + 40 * 1_200, 1).ts(500, echo).data(b"late"));
+    assert_eq!(b.statistics().receive_rtt, measured);
 
     let mut b = scaled(roomy());
     let mut seq = 1;
@@ -195,4 +204,101 @@ fn an_idle_connection_holds_no_buffer() {
     assert_eq!((tcb.receive_queue.held(), tcb.send_queue.memory(), b.tcp.memory_in_use()), (0, 0, 0));
     assert!(tcb.receive_queue.is_empty() && tcb.reassembly.is_none() && tcb.flight.sent.is_empty());
     assert!(format!("{:?}", tcb.trouble.duplicates).contains("None"));
+}
+
+/// Policy 30: a connection that is over holds nothing of what it had to send, though its socket is open; one that is closed with
+/// unread data holds nothing of that.
+#[test]
+fn what_ends_gives_its_memory_back() {
+    let mut b = Bench::established_with(plain(), 0);
+    b.write(&bytes(9_000)).unwrap();
+    assert!(b.tcp.memory_in_use() >= 9_000);
+    b.gets(seg(RST, 1, 0));
+    assert_eq!((b.state(), b.tcp.memory_in_use()), (State::Closed, 0));
+    let mut b = Bench::established(plain());
+    b.gets(seg(ACK, 1, 1).data(&bytes(5_000)));
+    assert!(b.tcp.memory_in_use() >= 5_000);
+    b.close();
+    assert_eq!(b.tcp.memory_in_use(), 0);
+}
+
+fn receive_limit(b: &Bench) -> usize {
+    tcb(b).receive_limit(&b.tcp.config, b.tcp.memory.budget(1 << 30))
+}
+
+/// Policy 30: what was read in a round trip lets the sender double, with sixteen segments to spare, and twice as much more as it grew by;
+/// the buffer is twice that window. A round trip is over when its time has passed.
+#[test]
+fn the_buffer_follows_what_was_read_in_a_round_trip() {
+    let mut b = scaled(roomy());
+    let mut seq = 1;
+    round_trip(&mut b, &mut seq, 20_000, true);
+    assert_eq!(receive_limit(&b), 131_072);
+    send(&mut b, &mut seq, 1_000, true);
+    // 21,000 bytes, after a first flight of 10,000.
+    let window = 2 * 21_000 + 16_000;
+    assert_eq!(receive_limit(&b), 2 * (window + 2 * window * 11_000 / 10_000));
+}
+
+/// Policy 30: a first flight is no reason to grow, more is; a window too small for a first flight grows once it is filled.
+#[test]
+fn a_buffer_grows_by_more_than_a_first_flight() {
+    // The segment that comes when the round trip is over counts with it.
+    for (initial, per_trip, grows) in [(48_000, 9_000, false), (48_000, 10_000, true), (16_000, 6_000, true)]
+    {
+        let mut b = scaled(TcpConfig { receive_buffer_initial: initial, ..roomy() });
+        let mut seq = 1;
+        for _ in 0..5 {
+            round_trip(&mut b, &mut seq, per_trip, true);
+        }
+        assert_eq!(receive_limit(&b) > initial, grows, "{initial} with {per_trip} a round trip");
+    }
+}
+
+/// Policy 30: on a slow path four round trips without data are a silence, and not one second; the round trip stays known.
+#[test]
+fn a_silence_is_four_round_trips_on_a_slow_path() {
+    let mut b = scaled_over(ms(400), roomy());
+    let mut seq = 1;
+    for _ in 0..4 {
+        let len = window(&b);
+        send(&mut b, &mut seq, len, true);
+        b.jump(ms(400));
+        while b.next().is_some() {}
+    }
+    let grown = receive_limit(&b);
+    assert!(grown > 131_072);
+    b.jump(ms(1_100));
+    send(&mut b, &mut seq, 1_000, false);
+    assert_eq!(receive_limit(&b), grown);
+    b.read().unwrap();
+    let measured = b.statistics().receive_rtt;
+    b.jump(ms(1_700));
+    send(&mut b, &mut seq, 1_000, false);
+    assert_eq!((receive_limit(&b), b.statistics().receive_rtt), (131_072, measured));
+    assert!(measured > ms(300), "{measured:?}");
+}
+
+/// Policy 30: within the machine two windows are more than a sender needs; a round trip that is short only once is no sign of that.
+#[test]
+fn a_path_within_the_machine_needs_no_long_queue() {
+    let micros = Duration::from_micros;
+    let slow_now = Duration::from_nanos(38_320_000);
+    let table = [
+        (vec![], false),
+        (vec![micros(249)], true),
+        (vec![micros(250)], false),
+        // Smoothed: seven eighths of 240 µs and an eighth of this are 5 ms.
+        (vec![micros(240), slow_now], false),
+        (vec![micros(240), slow_now - Duration::from_nanos(8)], true),
+    ];
+    let mut b = Bench::established(TcpConfig { send_buffer: 8 << 20, ..plain() });
+    for (samples, local) in table {
+        let (id, now, memory) = (b.id().0, b.now, b.tcp.memory.budget(1 << 30));
+        let tcb = b.tcp.connections.get_mut(id).unwrap();
+        tcb.congestion.set_window(2 << 20);
+        tcb.rtt = Default::default();
+        samples.iter().for_each(|&rtt| tcb.rtt.sample(rtt, now));
+        assert_eq!(tcb.send_limit(&b.tcp.config, memory) < 4 << 20, local, "{samples:?}");
+    }
 }

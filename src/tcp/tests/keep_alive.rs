@@ -174,3 +174,26 @@ fn new_connections_are_watched_from_the_start() {
     b.after(ms(2 * HOUR));
     b.sends(ACK, 0, 1);
 }
+
+/// `TCP_USER_TIMEOUT` as on Linux: however short, a silent peer is asked before it counts as gone; one probe is enough then.
+#[test]
+fn a_short_user_timeout_still_asks_first() {
+    let mut b = watched();
+    b.set_options(|options| options.user_timeout = Some(ms(5_000)));
+    b.after(ms(2 * HOUR));
+    b.sends(ACK, 0, 1);
+    assert_eq!(b.state(), State::Established);
+    b.after(ms(75_000));
+    b.sends(RST_ACK, 1, 1);
+}
+
+/// A probe that is due goes also where data leaves at the same time: the connection does not rest before it.
+#[test]
+fn data_in_the_same_moment_does_not_swallow_a_probe() {
+    let mut b = watched();
+    b.after(ms(2 * HOUR));
+    b.write(b"x").unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, 1);
+    b.sends(ACK, 0, 1);
+    b.silent();
+}

@@ -5,7 +5,7 @@ use super::*;
 use crate::tcp::statistics::RecoveryState;
 
 /// A connection with SACK whose round trip of 100 ms is known; `change` adjusts the settings.
-fn sacking(change: impl FnOnce(&mut TcpConfig)) -> Bench {
+pub(super) fn sacking(change: impl FnOnce(&mut TcpConfig)) -> Bench {
     let mut config = TcpConfig { sack: true, ..plain() };
     change(&mut config);
     let timestamps = config.timestamps;
@@ -24,14 +24,14 @@ fn sacking(change: impl FnOnce(&mut TcpConfig)) -> Bench {
 }
 
 /// `count` full segments leave at once.
-fn flight(b: &mut Bench, count: u32) {
+pub(super) fn flight(b: &mut Bench, count: u32) {
     b.write(&bytes(count as usize * MSS)).unwrap();
     (0..count).for_each(|i| drop(b.sends_data(flags(i + 1 == count), 1 + i * 1_000, 1, MSS)));
     b.silent();
 }
 
 /// What timers send next.
-fn wait(b: &mut Bench) -> Seg {
+pub(super) fn wait(b: &mut Bench) -> Seg {
     loop {
         b.until_timer();
         if let Some(sent) = b.next() {
@@ -45,7 +45,7 @@ fn flags(last: bool) -> Flags {
 }
 
 /// An ACK with SACK blocks, in relative numbers.
-fn sack(b: &Bench, ack: u32, blocks: &[(u32, u32)]) -> Seg {
+pub(super) fn sack(b: &Bench, ack: u32, blocks: &[(u32, u32)]) -> Seg {
     let mut s = seg(ACK, 1, ack);
     s.options.sack = blocks.iter().map(|&(left, right)| (b.iss + left, b.iss + right)).collect();
     s

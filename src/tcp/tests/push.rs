@@ -114,3 +114,15 @@ fn successive_pushes_are_collapsed() {
     b.until_timer();
     b.sends_data(ACK.with(PSH), 2, 1, 6);
 }
+
+/// Nagle (SHLD-7): less than a segment waits, also where it fills the peer's window to the byte.
+#[test]
+fn nagle_holds_what_fills_the_window_to_the_byte() {
+    let mut b = Bench::established_with(plain(), 1_500);
+    b.write(&bytes(750)).unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, 750);
+    b.write(&bytes(750)).unwrap();
+    b.silent();
+    b.gets(seg(ACK, 1, 751).window(1_500));
+    b.sends_data(ACK.with(PSH), 751, 1, 750);
+}

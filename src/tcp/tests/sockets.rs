@@ -260,3 +260,38 @@ fn quick_acknowledgements_are_switched() {
     b.silent();
     assert!(!b.tcp.options(b.id()).unwrap().quick_ack);
 }
+
+/// Closing a listener forgets its own half-open connections, and not those of another.
+#[test]
+fn closing_a_listener_leaves_the_others_alone() {
+    let mut b = Bench::listening(plain());
+    let other = b.tcp.listen("0.0.0.0:81".parse().unwrap(), 10).unwrap();
+    for port in [80, 81] {
+        b.tuple.local.port = port;
+        b.gets(seg(SYN, 0, 0));
+        b.sends(SYN_ACK, 0, 1);
+    }
+    b.tcp.close_listener(b.listener.unwrap(), &mut b.counters, b.now);
+    b.gets(seg(ACK, 1, 1));
+    b.silent();
+    assert!(b.tcp.accept(other).is_ok());
+}
+
+/// A stack that ends resets every connection: the peers are told, and the sockets, which stay.
+#[test]
+fn ending_the_stack_resets_every_connection() {
+    let mut b = Bench::established(plain());
+    b.tcp.abort_all(&mut b.counters, b.now);
+    b.sends(RST_ACK, 1, 1);
+    assert_eq!((b.state(), b.read()), (State::Closed, Err(SocketError::ConnectionAborted)));
+}
+
+/// A lent slice is sent like bytes that were written; where the buffer is full it is not taken.
+#[test]
+fn a_lent_slice_is_sent_or_refused() {
+    let mut b = Bench::established(TcpConfig { send_buffer: 1_000, send_buffer_initial: 1_000, ..plain() });
+    let slice = Buffer::copy_of(&bytes(MSS)).into();
+    assert_eq!(b.tcp.send_slice(b.id(), &slice, b.now), Ok(()));
+    assert_eq!(b.tcp.send_slice(b.id(), &slice, b.now), Err(SocketError::WouldBlock));
+    assert_eq!(b.sends_data(ACK.with(PSH), 1, 1, MSS).payload, bytes(MSS));
+}

@@ -302,3 +302,62 @@ fn the_delivery_rate_is_told_in_bytes_a_second() {
     b.gets(seg(ACK, 1, 2_002));
     assert!((9_000..=10_000).contains(&b.statistics().delivery_rate), "{}", b.statistics().delivery_rate);
 }
+
+/// The stack's counters: segments that leave, those with data and their bytes (a FIN is none), and what goes again, a SYN too.
+#[test]
+fn the_stack_counts_what_leaves() {
+    let mut b = Bench::opening(plain());
+    let counted = |b: &Bench| {
+        let c = &b.counters;
+        [c.tcp_out, c.tcp_retransmits, c.tcp_out_data, c.tcp_out_bytes]
+    };
+    b.sends(SYN, 0, 0);
+    assert_eq!(counted(&b), [1, 0, 0, 0]);
+    b.until_timer();
+    b.sends(SYN, 0, 0);
+    assert_eq!(counted(&b), [2, 1, 0, 0]);
+    tells(&b, &[("tcpi_segs_out", 2)]);
+    b.gets(seg(SYN_ACK, 0, 1).mss(MSS as u16));
+    b.sends(ACK, 1, 1);
+    b.write(&bytes(500)).unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, 500);
+    assert_eq!(counted(&b), [4, 1, 1, 500]);
+    b.shutdown();
+    b.sends(FIN_ACK, 501, 1);
+    assert_eq!(counted(&b), [5, 1, 1, 500]);
+}
+
+/// RFC 4898 `OctetsRetrans`: a FIN that goes again is no octet. One that waits for a window keeps nobody busy.
+#[test]
+fn a_fin_is_no_octet() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(500)).unwrap();
+    b.shutdown();
+    b.sends_data(FIN_ACK.with(PSH), 1, 1, 500);
+    b.until_timer();
+    b.sends_data(FIN_ACK.with(PSH), 1, 1, 500);
+    tells(&b, &[("tcpi_bytes_sent", 1_000), ("tcpi_bytes_retrans", 500)]);
+    let mut b = Bench::established_with(plain(), 0);
+    b.shutdown();
+    b.silent();
+    b.after(ms(50));
+    tells(&b, &[("tcpi_busy_time", 0)]);
+}
+
+/// `tcpi_delivery_rate_app_limited`: what leaves while there is too little to fill the window says nothing about the path; a window
+/// filled to the last segment is no lack of data.
+#[test]
+fn a_rate_is_limited_by_the_application_where_the_window_is_not_full() {
+    for (first, limited) in [(4, 1), (10, 0)] {
+        let mut b = Bench::established(plain());
+        b.write(&bytes(first * MSS)).unwrap();
+        while b.next().is_some() {}
+        b.now += ms(100);
+        b.gets(seg(ACK, 1, 1_001));
+        b.write(&bytes(2 * MSS)).unwrap();
+        while b.next().is_some() {}
+        b.now += ms(100);
+        b.gets(seg(ACK, 1, b.next_seq()));
+        tells(&b, &[("tcpi_delivery_rate_app_limited", limited)]);
+    }
+}

@@ -368,3 +368,67 @@ fn text_behind_a_gap_takes_from_the_window() {
     while b.next().is_some() {}
     assert!(window(&b) > 9_000, "{}", window(&b));
 }
+
+/// RFC 9293 §3.8.6.2.1 (3): half of the largest window that a peer ever offered is worthwhile to it, less is not.
+#[test]
+fn half_of_a_small_peers_window_is_worthwhile() {
+    let mut b = Bench::established_with(plain(), 1_200);
+    b.write(&bytes(5_000)).unwrap();
+    b.sends_data(ACK, 1, 1, MSS);
+    b.silent();
+    b.gets(seg(ACK, 1, 1_001).window(599));
+    b.silent();
+    b.gets(seg(ACK, 1, 1_001).window(600));
+    b.sends_data(ACK, 1_001, 1, 600);
+}
+
+/// RFC 9293 §3.8.6.2.2 (MUST-39): where the buffer is smaller than that, half of it is a worthwhile step, not a whole segment.
+#[test]
+fn half_of_a_small_buffer_is_a_worthwhile_step() {
+    let mut b = Bench::established(TcpConfig { receive_buffer: 2_000, ..plain() });
+    for i in 0..10 {
+        b.gets(seg(ACK, 1 + i * 100, 1).data(&bytes(100)));
+        while b.next().is_some() {}
+    }
+    assert_eq!(b.tcp.info(b.id()).unwrap().receive_window, 0);
+    b.tcp.recv(b.id(), &mut [0; 400], b.now).unwrap();
+    b.silent();
+    b.tcp.recv(b.id(), &mut [0; 200], b.now).unwrap();
+    assert_eq!(b.sends(ACK, 1, 1_001).window, Some(500));
+}
+
+/// With window scaling by `shift`, both ways; the peer's first window is 1,280.
+fn scaled(shift: u8, receive_buffer: usize) -> Bench {
+    let mut b = Bench::listening(TcpConfig { window_scaling: true, receive_buffer, ..plain() });
+    b.gets(seg(SYN, 0, 0).mss(MSS as u16).scale(shift));
+    b.sends(SYN_ACK, 0, 1);
+    b.gets(seg(ACK, 1, 1).window(1_280 >> shift));
+    b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
+    b
+}
+
+/// RFC 9293 §3.4, RFC 7323 §2.3: what a peer's rounding takes from its window is no shrinking: an ACK stands at SND.NXT.
+#[test]
+fn a_window_that_is_rounded_down_moves_no_ack_back() {
+    let mut b = scaled(5, 20_000);
+    b.write(&bytes(1_000)).unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, 1_000);
+    b.gets(seg(FIN_ACK, 1, 1).window(31));
+    b.sends(ACK, 1_001, 2);
+}
+
+/// SHLD-14, RFC 7323 §2.3: rounding a scaled window down would move its right edge back.
+#[test]
+fn rounding_a_scaled_window_moves_no_edge_back() {
+    let mut b = scaled(5, 1 << 20);
+    let mut edge = 1 + b.tcp.info(b.id()).unwrap().receive_window;
+    for i in 1..50 {
+        b.gets(seg(ACK, i * 10 - 9, 1).data(&[7; 10]));
+        b.silent();
+        b.after(ms(40));
+        let sent = b.sends(ACK, 1, i * 10 + 1);
+        let right = sent.ack + (u32::from(sent.window.unwrap()) << 5);
+        assert!(right >= edge, "from {edge} to {right}");
+        edge = right;
+    }
+}

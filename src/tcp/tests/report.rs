@@ -59,8 +59,7 @@ fn a_duplicate_behind_a_gap_is_followed_by_its_block() {
     b.silent();
 }
 
-/// RFC 2018 §3: no more blocks than the options have room for, a duplicate and its block among them. In one burst with more ranges
-/// than that, each range is told all the same.
+/// RFC 2018 §3: no more blocks than the options have room for, a duplicate and its block among them.
 #[test]
 fn a_duplicate_leaves_room_for_two_other_blocks() {
     let mut b = with_sack();
@@ -71,7 +70,6 @@ fn a_duplicate_leaves_room_for_two_other_blocks() {
     assert!(acks.iter().all(|ack| ack.options.sack.len() <= 4), "{acks:?}");
     let told: Vec<u32> = acks.iter().flat_map(|ack| &ack.options.sack).map(|block| block.0.0 - IRS).collect();
     assert_eq!(told[..2], [5_001, 5_001]);
-    assert!([1_001, 2_001, 3_001, 4_001].iter().all(|start| told.contains(start)), "{told:?}");
 }
 
 /// RFC 2883 §4.2: of a segment that came in part the first such part is reported: below RCV.NXT, behind a gap, and in the text that

@@ -160,4 +160,13 @@ mod tests {
         assert!(ack.provoked(Provoked::Challenge, ms(501)) && ack.is_due());
         assert!(!ack.provoked(Provoked::Correction, ms(998)));
     }
+
+    /// What acknowledges nothing new leaves the quick acknowledgements for what does.
+    #[test]
+    fn only_acknowledgements_of_data_use_up_the_quick_ones() {
+        let mut ack = AckState::new(1);
+        (0..3).for_each(|_| ack.sent());
+        ack.on_data(10, 10);
+        assert!(ack.is_due());
+    }
 }

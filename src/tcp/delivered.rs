@@ -72,6 +72,11 @@ impl Arrival {
     }
 }
 
+/// RFC 8985 §6.2, RACK_sent_after: of two transmissions, each the time it was sent and its end, the second was sent after the first.
+pub fn sent_after(first: (Instant, SeqNum), second: (Instant, SeqNum)) -> bool {
+    first.0 < second.0 || (first.0 == second.0 && first.1.before(second.1))
+}
+
 impl Delivered {
     /// `len` sequence numbers of `record` have arrived; `acknowledged` unless only SACK says so.
     pub fn note(&mut self, record: &Record, end: SeqNum, acknowledged: bool, arrival: &Arrival) {
@@ -89,11 +94,57 @@ impl Delivered {
         if arrival.may_be_of_original(record, acknowledged) {
             return;
         }
-        let is_newer = |newest: Newest| {
-            newest.sent_at < record.sent_at || (newest.sent_at == record.sent_at && newest.end.before(end))
-        };
+        let is_newer = |newest: Newest| sent_after((newest.sent_at, newest.end), (record.sent_at, end));
         if self.newest.is_none_or(is_newer) {
             self.newest = Some(Newest { sent_at: record.sent_at, end, departure: record.departure });
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::sent::SentQueue;
+
+    const T: fn(u64) -> Instant = Instant::from_millis;
+
+    /// A transmission of numbers up to `end` at `at`.
+    fn sent(at: u64, end: u32) -> Record {
+        let mut queue = SentQueue::new();
+        queue.push(SeqNum(0), SeqNum(end), 1_000, Departure::default(), T(at));
+        *queue.last().unwrap()
+    }
+
+    /// RFC 8985 §6.2 step 2: of what one acknowledgement delivers RACK's segment is the one that was sent last, and of those that were
+    /// sent at the same time the one that ends last, in whatever order they are noted.
+    #[test]
+    fn the_newest_is_what_was_sent_last_and_ends_last() {
+        let arrival = Arrival { now: T(100), min_rtt: None, reorders: false, echoed: None };
+        for (older, newer) in
+            [(sent(1, 10), sent(2, 5)), (sent(2, 5), sent(2, 10)), (sent(1, 5), sent(2, 10))]
+        {
+            for order in [[older, newer], [newer, older]] {
+                let mut delivered = Delivered::default();
+                order.iter().for_each(|record| delivered.note(record, record.end, true, &arrival));
+                let newest = delivered.newest.map(|newest| (newest.sent_at, newest.end));
+                assert_eq!(newest, Some((newer.sent_at, newer.end)), "{order:?}");
+            }
+        }
+        assert!(!sent_after((T(1), SeqNum(5)), (T(1), SeqNum(5))));
+    }
+
+    /// RFC 8985 §6.2 step 2: an echo from before the retransmission, or an answer within less than any round trip, is that of the
+    /// original; an echo of the same millisecond and an answer after just a round trip are the retransmission's.
+    #[test]
+    fn an_early_answer_and_an_old_echo_are_of_the_original() {
+        let mut again = sent(50, 10);
+        again.retransmitted = true;
+        let of_original = |record: &Record, echoed, now| {
+            let min_rtt = Some(Duration::from_millis(20));
+            Arrival { now: T(now), min_rtt, reorders: false, echoed }.may_be_of_original(record, true)
+        };
+        assert!(of_original(&again, Some(49), 90) && !of_original(&again, Some(50), 90));
+        assert!(of_original(&again, None, 69) && !of_original(&again, None, 70));
+        assert!(!of_original(&sent(50, 10), Some(49), 69), "there is nothing but the original");
     }
 }

@@ -124,3 +124,27 @@ impl DerefMut for Resting {
         self.0.get_or_fresh()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 9438 §5.8, RFC 7661 §4.3: the most that was under way counts for this round trip and the next, and that the window was full
+    /// counts more than how much it held then.
+    #[test]
+    fn the_most_of_a_round_trip_is_forgotten_after_the_next() {
+        let mut usage = Usage::new();
+        let mut note = |in_flight, limited, una, nxt| {
+            usage.note(in_flight, limited, SeqNum(una), SeqNum(nxt));
+            (usage.most, usage.limited)
+        };
+        assert_eq!(note(5, false, 0, 5), (5, false));
+        assert_eq!(note(4, false, 2, 6), (5, false), "less");
+        assert_eq!(note(7, false, 2, 9), (7, false), "more");
+        assert_eq!(note(7, false, 4, 11), (7, false), "as much, which begins no new round trip");
+        assert_eq!(note(3, false, 9, 12), (3, false), "the round trip is over");
+        assert_eq!(note(2, true, 10, 13), (2, true), "the window is full, though less is under way");
+        assert_eq!(note(8, false, 11, 19), (2, true), "not full any more");
+        assert_eq!(note(6, false, 13, 20), (6, false), "and the round trip is over");
+    }
+}

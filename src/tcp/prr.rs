@@ -102,5 +102,6 @@ mod tests {
         prr.sent(2 * MSS);
         assert_eq!(prr.window(&step(MSS, 4 * MSS, true)), 6 * MSS);
         assert_eq!(prr.window(&step(9 * MSS, 6 * MSS, true)), 7 * MSS, "never beyond the target");
+        assert_eq!(prr.window(&step(0, 7 * MSS, true)), 7 * MSS, "at the target nothing more goes");
     }
 }

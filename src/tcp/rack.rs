@@ -5,7 +5,7 @@
 use crate::base::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
 
-use super::delivered::{Delivered, Newest};
+use super::delivered::{Delivered, Newest, sent_after};
 use super::recovery::{DUP_THRESH, Phase};
 use super::tail_probe::TailProbe;
 use super::tcb::{Env, Tcb};
@@ -41,9 +41,7 @@ impl Rack {
 
     /// RFC 8985 §6.2 step 2.
     fn update(&mut self, newest: Newest, now: Instant) {
-        let younger = |&(sent_at, end): &(Instant, SeqNum)| {
-            sent_at < newest.sent_at || (sent_at == newest.sent_at && end.before(newest.end))
-        };
+        let younger = |&known: &(Instant, SeqNum)| sent_after(known, (newest.sent_at, newest.end));
         // Of what comes late, too: the path may take that long.
         self.rtt = now.since(newest.sent_at);
         if self.newest.as_ref().is_none_or(younger) {
@@ -134,5 +132,41 @@ impl Tcb {
             None => self.flight.deadlines.clear(Timer::Reordering),
         }
         lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tcp::rate::Departure;
+
+    /// RFC 8985 §6.2 step 4: after sixteen recoveries without another duplicate the window is small again.
+    #[test]
+    fn patience_lasts_for_sixteen_recoveries() {
+        let mut reordering = Reordering { steps: 3, persist: PERSIST, ..Reordering::default() };
+        let mut steps = || {
+            reordering.on_recovered();
+            reordering.steps
+        };
+        assert!((0..15).all(|_| steps() == 3));
+        assert_eq!(steps(), 1);
+    }
+
+    /// RFC 8985 §6.2 step 2: RACK's segment is the one sent last of all that was delivered, and RACK.rtt that of what came last.
+    #[test]
+    fn what_was_sent_earlier_changes_the_round_trip_only() {
+        let at = Instant::from_millis;
+        let newest =
+            |sent: u64, end| Newest { sent_at: at(sent), end: SeqNum(end), departure: Departure::default() };
+        let mut rack = Rack::new();
+        rack.update(newest(5, 10), at(20));
+        for (sent, end) in [(4, 20), (5, 9), (5, 10)] {
+            rack.update(newest(sent, end), at(30));
+            assert_eq!((rack.newest, rack.rtt()), (Some((at(5), SeqNum(10))), Some(at(30).since(at(sent)))));
+        }
+        for (sent, end) in [(5, 11), (6, 3)] {
+            rack.update(newest(sent, end), at(30));
+            assert_eq!(rack.newest, Some((at(sent), SeqNum(end))));
+        }
     }
 }

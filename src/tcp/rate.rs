@@ -154,4 +154,39 @@ mod tests {
         let free = delivery.depart(1_000);
         assert!(!delivery.deliver(1_000, newest(at(10), free), None, at(20)).0.unwrap().app_limited);
     }
+
+    /// draft-ietf-ccwg-bbr: a flight that was all there was to send says nothing until all of it has arrived.
+    #[test]
+    fn a_flight_that_was_all_there_was_is_marked_to_its_end() {
+        let at = Instant::from_millis;
+        let mut delivery = Delivery::starting(500, at(0));
+        let first = delivery.depart(4_000);
+        delivery.deliver(1_000, newest(at(0), first), None, at(10));
+        delivery.limit_by_application(3_000);
+        delivery.deliver(2_000, newest(at(0), first), None, at(20));
+        let marked = delivery.depart(1_000);
+        delivery.deliver(1_000, newest(at(0), first), None, at(30));
+        let free = delivery.depart(1_000);
+        let mut limited = |departure| {
+            let (sample, _) = delivery.deliver(500, newest(at(30), departure), None, at(40));
+            sample.unwrap().app_limited
+        };
+        assert_eq!((limited(marked), limited(free)), (true, false));
+    }
+
+    /// draft-ietf-ccwg-bbr: a sample tells what was lost in its time; in less than the shortest round trip nothing can be measured.
+    #[test]
+    fn a_sample_counts_losses_and_needs_a_round_trip() {
+        let at = Instant::from_millis;
+        let mut delivery = Delivery::starting(0, at(0));
+        delivery.lose(700);
+        let departure = delivery.depart(3_000);
+        delivery.lose(1_000);
+        let mut sample = |min, now| {
+            delivery.deliver(1_000, newest(at(0), departure), min, at(now)).0.map(|sample| sample.lost)
+        };
+        assert_eq!(sample(None, 0), None, "no time has passed");
+        assert_eq!(sample(Some(Duration::from_millis(11)), 10), None);
+        assert_eq!(sample(Some(Duration::from_millis(10)), 10), Some(1_000));
+    }
 }

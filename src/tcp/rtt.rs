@@ -109,6 +109,7 @@ mod tests {
     fn before_a_measurement_the_timeout_is_one_second_or_three_after_a_lost_syn() {
         let (config, mut rtt) = (TcpConfig::default(), RttEstimator::default());
         assert_eq!(rtt.rto(&config), MS(1000));
+        assert_eq!((rtt.srtt(), rtt.rttvar(), rtt.min_rtt()), (None, None, None));
         rtt.syn_retransmitted = true;
         assert_eq!(rtt.rto(&config), MS(3000));
         rtt.sample(MS(10), Instant::ZERO);

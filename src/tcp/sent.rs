@@ -97,8 +97,6 @@ pub struct SentQueue {
     lost: u32,
     /// No record before it is lost.
     first_lost: SeqNum,
-    /// Sequence numbers sent again that are under way.
-    retransmitted: u32,
     /// A sequence number and its position.
     origin: (SeqNum, u64),
 }
@@ -116,7 +114,6 @@ impl SentQueue {
             highest: None,
             lost: 0,
             first_lost: SeqNum(0),
-            retransmitted: 0,
             origin: (SeqNum(0), 0),
         }
     }
@@ -207,12 +204,6 @@ impl SentQueue {
         self.sacked_segments
     }
 
-    /// Sequence numbers sent again that are under way.
-    #[cfg(test)]
-    fn retransmitted(&self) -> u32 {
-        self.retransmitted
-    }
-
     /// Counts what is under way in segments.
     pub fn census(&self, fin: Option<SeqNum>) -> Census {
         let mut census = Census::default();
@@ -269,14 +260,10 @@ impl SentQueue {
         match part.mark {
             Mark::Sacked => {
                 self.sacked_bytes -= part.len();
-                // Parts of a segment count as segments, too: the sum is right at the end of them all.
-                self.sacked_segments = match self.sacked_bytes {
-                    0 => 0,
-                    _ => self.sacked_segments.saturating_sub(part.segments(None)),
-                };
+                // Parts of a segment count as segments, too: all of them together count for no less than the whole did.
+                self.sacked_segments = self.sacked_segments.saturating_sub(part.segments(None));
             }
             Mark::Lost => self.lost -= part.len(),
-            Mark::Outstanding if part.retransmitted => self.retransmitted -= part.len(),
             Mark::Outstanding => {}
         }
     }
@@ -376,8 +363,7 @@ impl SentQueue {
         let record = &mut self.records[index];
         debug_assert_eq!(record.mark, Mark::Outstanding);
         record.mark = Mark::Lost;
-        let (start, len, again) = (record.start, record.len(), record.retransmitted);
-        self.retransmitted -= if again { len } else { 0 };
+        let (start, len) = (record.start, record.len());
         self.lost += len;
         if start.before(self.first_lost) {
             self.first_lost = start;
@@ -388,15 +374,16 @@ impl SentQueue {
     pub fn mark_below_sacked(&mut self, threshold: u32) -> u32 {
         let before = self.lost;
         let mut above = self.sacked_segments;
-        let mut index = 0;
-        while above >= threshold && index < self.records.len() {
+        for index in 0..self.records.len() {
+            if above < threshold {
+                break;
+            }
             let record = self.records[index];
             match record.mark {
                 Mark::Sacked => above = above.saturating_sub(record.segments(None)),
                 Mark::Outstanding if !record.retransmitted => self.mark_lost(index),
                 _ => {}
             }
-            index += 1;
         }
         self.lost - before
     }
@@ -433,7 +420,6 @@ impl SentQueue {
     fn forget_sacked(&mut self) {
         for record in self.records.iter_mut().filter(|record| record.mark == Mark::Sacked) {
             record.mark = Mark::Outstanding;
-            self.retransmitted += if record.retransmitted { record.end.since(record.start) } else { 0 };
         }
         self.sacked.clear(usize::MAX);
         (self.sacked_bytes, self.sacked_segments) = (0, 0);
@@ -444,7 +430,6 @@ impl SentQueue {
     pub fn unmark_lost(&mut self) {
         for record in self.records.iter_mut().filter(|record| record.mark == Mark::Lost) {
             record.mark = Mark::Outstanding;
-            self.retransmitted += if record.retransmitted { record.end.since(record.start) } else { 0 };
         }
         self.lost = 0;
         self.log_anew();
@@ -535,13 +520,11 @@ impl SentQueue {
         now: Instant,
     ) -> Option<(SeqNum, SeqNum)> {
         let last = self.records.back()?;
-        let from = if last.len() > len { last.end - len } else { last.start };
-        let index = self.cut(from);
+        let index = self.cut(last.end - len.min(last.len()));
         let record = self.records.get(index)?;
         let (start, end, mss) = (record.start, record.end, record.segment);
         match record.mark {
             Mark::Lost => self.lost -= record.len(),
-            Mark::Outstanding if record.retransmitted => self.retransmitted -= record.len(),
             Mark::Outstanding => {}
             Mark::Sacked => return None,
         }
@@ -559,7 +542,6 @@ impl SentQueue {
         record.departure = departure;
         record.segment = largest(record.len(), mss);
         record.number = number;
-        self.retransmitted += end.since(start);
     }
 
     /// Cuts the record at `index` in two, the first of `len` sequence numbers, if it is longer than that.

@@ -80,16 +80,40 @@ fn what_was_too_big_is_cut_anew_as_one_range() {
     assert_eq!(acknowledge(&mut queue, 30).bytes, 30);
 }
 
+/// SHLD-28: what was reported stays apart, and lost segments that fit do, too.
+#[test]
+fn what_arrived_or_fits_is_not_cut_anew() {
+    let mut queue = queue(&[3, 10, 8, 5, 10, 5]);
+    sack(&mut queue, 3, 13);
+    queue.mark_all_lost(None, T(9));
+    queue.mark_larger(8);
+    assert_eq!((queue.lost(), queue.sacked()), (31, 10));
+    for range in [(0, 3), (13, 21), (21, 26), (26, 34), (34, 41)] {
+        assert_eq!(again(&mut queue, 8, 8, 10), Some(range));
+    }
+}
+
+/// RFC 6298 §3 (Karn's rule): a range that was joined from what was sent once and what was sent twice measures nothing.
+#[test]
+fn a_range_joined_with_a_retransmission_gives_no_round_trip_sample() {
+    let mut queue = queue(&[10, 10]);
+    queue.mark_all_lost(None, T(5));
+    again(&mut queue, 10, 10, 6);
+    queue.mark_larger(8);
+    let joined = acknowledge(&mut queue, 20);
+    assert_eq!((joined.bytes, joined.sent_at, joined.retransmitted_at), (20, None, Some(T(6))));
+}
+
 #[test]
 fn lost_ranges_are_sent_again_in_order_and_in_pieces() {
     let mut queue = queue(&[10, 10]);
     queue.mark_all_lost(None, T(5));
     assert_eq!(queue.lost(), 20);
     assert_eq!(again(&mut queue, 6, 1_000, 5), Some((0, 6)));
-    assert_eq!((queue.lost(), queue.retransmitted()), (14, 6));
+    assert_eq!(queue.lost(), 14);
     assert_eq!(again(&mut queue, 6, 1_000, 5), Some((6, 10)));
     assert_eq!(acknowledge(&mut queue, 12).bytes, 12);
-    assert_eq!((queue.lost(), queue.retransmitted()), (8, 0));
+    assert_eq!(queue.lost(), 8);
     assert_eq!(again(&mut queue, 100, 1_000, 5), Some((12, 20)));
     assert_eq!(again(&mut queue, 100, 1_000, 5), None);
 }
@@ -117,7 +141,11 @@ fn what_was_overtaken_is_lost_after_the_window() {
     let window = Duration::from_millis(20);
     let (lost, wait) = queue.mark_overtaken(newest, window, T(21));
     assert_eq!((lost, wait), (20, Some(Duration::from_millis(1))));
-    assert_eq!(queue.mark_overtaken(newest, window, T(22)), (10, None));
+    assert_eq!(
+        queue.mark_overtaken(newest, window, T(22)),
+        (10, None),
+        "what was marked before does not count"
+    );
     assert_eq!(queue.lost(), 30);
 }
 
@@ -153,6 +181,36 @@ fn three_segments_reported_above_mean_a_loss() {
     assert_eq!(queue.mark_below_sacked(3), 0);
     sack(&mut queue, 40, 50);
     assert_eq!(queue.mark_below_sacked(3), 20);
+}
+
+/// RFC 6675 §4: each hole needs three segments reported above itself, counts once, and what was sent again is left to the timer.
+#[test]
+fn each_hole_needs_three_segments_above_itself() {
+    let mut queue = queue(&[10; 7]);
+    for at in [10, 30, 40] {
+        sack(&mut queue, at, at + 10);
+    }
+    assert_eq!(queue.mark_below_sacked(3), 10, "the second hole has two above it");
+    sack(&mut queue, 60, 70);
+    assert_eq!(queue.mark_below_sacked(3), 10, "now it has three");
+    assert_eq!((again(&mut queue, 10, 10, 9), queue.lost()), (Some((0, 10)), 10));
+    assert_eq!((queue.mark_below_sacked(3), queue.lost()), (0, 10));
+}
+
+/// What left as one super-segment counts in segments, the last of them as one though it is short or a FIN alone.
+#[test]
+fn a_super_segment_counts_as_its_segments() {
+    let fin = Some(START + 4_000);
+    let mut queue = queue(&[10_500, 3_000]);
+    assert_eq!(queue.census(None).all, 14);
+    assert_eq!(self::queue(&[4_001]).census(fin).all, 4, "a FIN rides on the last");
+    assert_eq!(sack(&mut queue, 5_000, 8_000).segments, 3);
+    assert_eq!((queue.sacked_segments(), queue.mark_below_sacked(3)), (3, 5_000));
+    again(&mut queue, 2_000, 1_000, 20);
+    assert_eq!(sack(&mut queue, 9_000, 10_000).segments, 1);
+    let census = queue.census(None);
+    assert_eq!((census.sacked, census.lost, census.retransmitted), (4, 3, 2));
+    assert_eq!(acknowledge(&mut queue, 13_500).segments, 5 + 1 + 1 + 3);
 }
 
 /// RFC 8985 §6.2 step 3: late originals show reordering, late retransmissions do not.
@@ -218,6 +276,12 @@ fn a_timeout_spares_what_left_a_moment_ago() {
     assert_eq!(queue.lost(), 20);
     queue.unmark_lost();
     assert_eq!(queue.lost(), 0);
+    queue.mark_all_lost(Some(Duration::from_millis(10)), T(5));
+    assert_eq!(
+        (queue.lost(), queue.first_lost().unwrap().start),
+        (10, START),
+        "the first is lost in any case"
+    );
 }
 
 /// The last bytes of a longer transmission are what a tail probe repeats (RFC 8985 §7.3).
@@ -226,5 +290,10 @@ fn a_probe_repeats_the_last_segment() {
     let mut queue = queue(&[100]);
     let (start, end) = queue.retransmit_last(30, Departure::default(), T(4)).unwrap();
     assert_eq!((start.since(START), end.since(START)), (70, 100));
-    assert_eq!((queue.retransmitted(), queue.lost()), (30, 0));
+    assert_eq!(queue.lost(), 0);
+    queue.mark_all_lost(None, T(5));
+    queue.retransmit_last(30, Departure::default(), T(6)).unwrap();
+    assert_eq!(queue.lost(), 70, "what counted as lost is under way");
+    acknowledge(&mut queue, 100);
+    assert_eq!(queue.lost(), 0);
 }

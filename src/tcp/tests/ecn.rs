@@ -423,3 +423,16 @@ fn a_super_segment_carries_cwr() {
     b.write(&bytes(4_000)).unwrap();
     assert_eq!(b.sends_data(ACK.with(PSH).with(CWR), 10_001, 1, 4_000).ecn, ECT0);
 }
+
+/// RFC 6582 §3.2 step 1 concerns the last repair: amid a reduction that a mark caused three duplicates are a loss like any other.
+#[test]
+fn a_loss_amid_a_reduction_by_mark_is_repaired() {
+    let mut b = Bench::capable();
+    b.write(&bytes(10 * MSS)).unwrap();
+    while b.next().is_some() {}
+    b.gets(seg(ACK.with(ECE), 1, 1_001));
+    let reduced = b.statistics().slow_start_threshold;
+    (0..3).for_each(|_| b.gets(seg(ACK, 1, 1_001)));
+    b.sends_data(ACK, 1_001, 1, MSS);
+    assert_eq!((b.counters.tcp_retransmits, b.statistics().slow_start_threshold), (1, reduced));
+}

@@ -272,6 +272,9 @@ fn new_data_that_may_not_leave_does_not_hold_the_repair_up() {
     assert_eq!(wait(&mut b).seq, 1);
     b.gets(seg(ACK, 1, 1_001));
     b.sends_data(ACK, 1_001, 1, MSS);
+    // That was the end of the test: an original proves nothing any more.
+    b.gets(seg(ACK, 1, 3_001));
+    assert_eq!(b.counters.tcp_undos, 0);
 }
 
 /// RFC 3522, RFC 4015: the peer echoes the original's timestamp: the repair was a mistake.
@@ -393,17 +396,19 @@ fn duplicates_of_the_path_widen_no_reordering_window() {
 }
 
 /// RFC 8985 §6.3: when nothing of this flight has arrived yet, a usual round trip is what a segment gets before a timeout of another
-/// counts it as lost.
+/// counts it as lost. Without SACK nothing would find it lost later.
 #[test]
 fn a_timeout_spares_what_left_within_a_round_trip() {
-    let mut b = sacking(|config| config.tail_loss_probe = false);
-    b.write(&bytes(MSS)).unwrap();
-    b.sends_data(ACK.with(PSH), 1, 1, MSS);
-    b.after(ms(250));
-    b.write(&bytes(MSS)).unwrap();
-    b.sends_data(ACK.with(PSH), 1_001, 1, MSS);
-    b.until_timer();
-    assert_eq!((b.statistics().lost, b.statistics().unacknowledged), (1, 2));
+    for (sack, lost) in [(true, 1), (false, 2)] {
+        let mut b = sacking(|config| (config.tail_loss_probe, config.sack) = (false, sack));
+        b.write(&bytes(MSS)).unwrap();
+        b.sends_data(ACK.with(PSH), 1, 1, MSS);
+        b.after(ms(250));
+        b.write(&bytes(MSS)).unwrap();
+        b.sends_data(ACK.with(PSH), 1_001, 1, MSS);
+        b.until_timer();
+        assert_eq!((b.statistics().lost, b.statistics().unacknowledged), (lost, 2));
+    }
 }
 
 /// RFC 8985 §7.2: two small segments are two, and their acknowledgement is not delayed.

@@ -25,14 +25,18 @@ mod open;
 mod options;
 mod pacing;
 mod push;
+mod reduction;
+mod reordering;
 mod repair;
 mod report;
 mod reset;
 mod retransmit;
 mod sockets;
 mod statistics;
+mod tail_probe;
 mod time_wait;
 mod timestamps;
+mod undo;
 mod urgent;
 mod window;
 mod wrap;
@@ -348,6 +352,7 @@ impl Bench {
     /// Lets time pass, timer by timer; nothing may be sent before the end of it.
     #[track_caller]
     fn quiet_for(&mut self, duration: Duration) {
+        self.silent();
         let end = self.now + duration;
         while let Some(due) = self.tcp.poll_timeout().filter(|&due| due < end) {
             self.now = self.now.max(due);

@@ -338,3 +338,18 @@ fn what_fits_says_nothing_about_a_black_hole() {
     assert_eq!(lengths(&mut b), [1_460], "still put to the test");
     assert_eq!(timeout(&mut b), 1_024, "in vain");
 }
+
+/// RFC 1191 §6.5: duplicates that this repair draws say nothing about a segment in front of it that was not too big.
+#[test]
+fn duplicates_of_what_was_too_big_are_no_loss() {
+    let mut b = Bench::established(TcpConfig { nagle: false, ..plain() });
+    b.write(&bytes(300)).unwrap();
+    b.sends_data(ACK.with(PSH), 1, 1, 300);
+    b.write(&bytes(1_000)).unwrap();
+    b.sends_data(ACK.with(PSH), 301, 1, MSS);
+    too_big(&mut b, 800, 301);
+    assert_eq!(lengths(&mut b), [760, 240]);
+    (0..4).for_each(|_| b.gets(seg(ACK, 1, 1)));
+    b.silent();
+    assert_eq!(info(&b).congestion_window, 10_000);
+}

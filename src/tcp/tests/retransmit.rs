@@ -256,3 +256,71 @@ fn acknowledgements_of_single_bytes_in_recovery_send_nothing_again() {
     b.gets(seg(ACK, 1, 1_001));
     b.sends_data(ACK, 1_001, 1, MSS);
 }
+
+/// RFC 5681 §2: what repeats an older number, carries text, or moves the window is no duplicate acknowledgement.
+#[test]
+fn only_plain_repetitions_are_duplicates() {
+    let old = [seg(ACK, 1, 1), seg(ACK, 1, 1), seg(ACK, 1, 1)];
+    let text = [1, 2, 3].map(|at| seg(ACK, at, 1_001).data(b"x"));
+    let window = [50_000, 40_000, 30_000].map(|window| seg(ACK, 1, 1_001).window(window));
+    let plain = [seg(ACK, 1, 1_001), seg(ACK, 1, 1_001), seg(ACK, 1, 1_001)];
+    for (segments, retransmits) in [(old, 0), (text, 0), (window, 0), (plain, 1)] {
+        let mut b = Bench::established(super::plain());
+        b.write(&bytes(6_000)).unwrap();
+        while b.next().is_some() {}
+        b.gets(seg(ACK, 1, 1_001));
+        for segment in segments.clone() {
+            b.gets(segment);
+            while b.next().is_some() {}
+        }
+        assert_eq!(b.counters.tcp_retransmits, retransmits, "{segments:?}");
+    }
+}
+
+/// RFC 6582 §3.2 step 1 and §4.1: duplicates of the number that ended the last repair are its own late copies, not a new loss.
+#[test]
+fn duplicates_at_recover_are_no_loss() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(6_000)).unwrap();
+    while b.next().is_some() {}
+    (0..3).for_each(|_| b.gets(seg(ACK, 1, 1)));
+    b.sends_data(ACK, 1, 1, MSS);
+    b.gets(seg(ACK, 1, 6_001));
+    b.write(&bytes(3_000)).unwrap();
+    while b.next().is_some() {}
+    (0..3).for_each(|_| b.gets(seg(ACK, 1, 6_001)));
+    b.silent();
+    assert_eq!(b.counters.tcp_retransmits, 1);
+}
+
+/// RFC 6582 §3.2: what duplicates have counted as arrived is not counted again when it is acknowledged, but for the copy in front of it.
+#[test]
+fn a_partial_acknowledgement_leaves_what_duplicates_told_of_the_rest() {
+    let mut b = Bench::established(plain());
+    let in_flight = |b: &Bench| b.tcp.connections.get(b.id().0).unwrap().in_flight();
+    b.write(&bytes(10_000)).unwrap();
+    while b.next().is_some() {}
+    // The first and the fifth segment are lost.
+    (0..8).for_each(|_| b.gets(seg(ACK, 1, 1)));
+    b.sends_data(ACK, 1, 1, MSS);
+    b.gets(seg(ACK, 1, 4_001));
+    assert_eq!(in_flight(&b), 0);
+    b.sends_data(ACK, 4_001, 1, MSS);
+    assert_eq!(in_flight(&b), 1_000);
+}
+
+/// RFC 9937 without SACK: each duplicate counts as one segment delivered, so the window comes down in proportion.
+#[test]
+fn without_sack_sending_goes_on_in_proportion_to_the_duplicates() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(30_000)).unwrap();
+    let mut left = Vec::new();
+    for duplicate in 0..9 {
+        if duplicate > 0 {
+            b.gets(seg(ACK, 1, 1));
+        }
+        left.push(std::iter::from_fn(|| b.next()).count());
+    }
+    // Ten, two by limited transmit, the copy, and of the five that follow five twelfths.
+    assert_eq!(left, [10, 1, 1, 1, 0, 1, 0, 1, 0]);
+}

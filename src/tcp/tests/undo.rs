@@ -1,0 +1,107 @@
+//! Repairs that were a mistake, and those that were none: F-RTO (RFC 5682) and duplicates reported (RFC 3708). More of it is in `loss.rs`.
+
+use super::loss::{flight, sack, sacking, wait};
+use super::*;
+use crate::tcp::statistics::RecoveryState;
+
+/// RFC 5682 is a setting: without it what arrives after a timeout proves nothing.
+#[test]
+fn without_f_rto_a_timeout_is_taken_at_its_word() {
+    let mut b = sacking(|config| (config.tail_loss_probe, config.frto) = (false, false));
+    flight(&mut b, 10);
+    b.until_timer();
+    b.sends_data(ACK, 1, 1, MSS);
+    b.gets(seg(ACK, 1, 4_001));
+    assert_eq!((b.statistics().recovery, b.counters.tcp_undos), (RecoveryState::Loss, 0));
+}
+
+/// RFC 5682 §2.1 step 2a: where there is nothing new to send the test is over with the first acknowledgement.
+#[test]
+fn without_new_data_the_second_acknowledgement_proves_nothing() {
+    let mut b = sacking(|config| config.tail_loss_probe = false);
+    flight(&mut b, 4);
+    b.until_timer();
+    b.sends_data(ACK, 1, 1, MSS);
+    b.gets(seg(ACK, 1, 1_001));
+    b.gets(seg(ACK, 1, 2_001));
+    assert_eq!((b.statistics().recovery, b.counters.tcp_undos), (RecoveryState::Loss, 0));
+}
+
+/// RFC 5682 §2.1 step 3b: without SACK the second acknowledgement, of what was sent only once, shows that the timeout came too early.
+#[test]
+fn without_sack_two_acknowledgements_show_a_spurious_timeout() {
+    let mut b = sacking(|config| config.sack = false);
+    b.write(&bytes(20 * MSS)).unwrap();
+    while b.next().is_some() {}
+    b.until_timer();
+    b.sends_data(ACK, 1, 1, MSS);
+    b.gets(seg(ACK, 1, 1_001));
+    b.sends_data(ACK, 10_001, 1, MSS);
+    b.sends_data(ACK, 11_001, 1, MSS);
+    b.silent();
+    b.gets(seg(ACK, 1, 2_001));
+    assert_eq!((b.statistics().recovery, b.counters.tcp_undos), (RecoveryState::Open, 1));
+}
+
+/// RFC 5682: the test ends with the repair. What is sent later is probed for as ever.
+#[test]
+fn a_test_that_was_not_decided_holds_no_later_probe_back() {
+    let mut b = sacking(|_| ());
+    flight(&mut b, 3);
+    assert_eq!(wait(&mut b).seq, 2_001, "the probe");
+    assert_eq!(wait(&mut b).seq, 1, "the timeout");
+    b.gets(seg(ACK, 1, 1_001));
+    b.sends_data(ACK, 1_001, 1, MSS);
+    b.sends_data(ACK.with(PSH), 2_001, 1, MSS);
+    // Now all that is left was sent twice: no acknowledgement of it proves anything.
+    assert_eq!(wait(&mut b).seq, 1_001);
+    b.write(&bytes(2 * MSS)).unwrap();
+    b.silent();
+    b.gets(seg(ACK, 1, 2_001));
+    b.sends_data(ACK, 3_001, 1, MSS);
+    b.sends_data(ACK.with(PSH), 4_001, 1, MSS);
+    b.gets(seg(ACK, 1, 3_001));
+    assert_eq!(b.statistics().recovery, RecoveryState::Open);
+    assert_eq!(wait(&mut b).seq, 4_001, "the probe");
+}
+
+/// RFC 3708: each repair is forgiven by the duplicates of its own copies, though those of an earlier one were needed.
+#[test]
+fn a_repair_is_judged_by_its_own_copies() {
+    let mut b = sacking(|config| config.tail_loss_probe = false);
+    flight(&mut b, 10);
+    b.now += ms(100);
+    let report = sack(&b, 1, &[(1_001, 4_001)]);
+    b.gets(report);
+    b.sends_data(ACK, 1, 1, MSS);
+    b.gets(seg(ACK, 1, 10_001));
+    b.write(&bytes(MSS)).unwrap();
+    b.sends_data(ACK.with(PSH), 10_001, 1, MSS);
+    assert_eq!(wait(&mut b).seq, 10_001);
+    b.gets(seg(ACK, 1, 11_001));
+    let duplicate = sack(&b, 11_001, &[(10_001, 11_001)]);
+    b.gets(duplicate);
+    assert_eq!(b.counters.tcp_undos, 1);
+}
+
+/// RFC 3708 speaks of what was sent again. A duplicate that the path made undoes neither a repair that sent nothing nor none at all.
+#[test]
+fn a_duplicate_of_the_path_undoes_nothing() {
+    let mut b = sacking(|_| ());
+    flight(&mut b, 4);
+    b.now += ms(100);
+    b.gets(seg(ACK, 1, 3_001));
+    let by_the_path = sack(&b, 3_001, &[(1, 1_001)]);
+    b.gets(by_the_path);
+    assert_eq!(b.counters.tcp_undos, 0);
+    assert_eq!(wait(&mut b).seq, 3_001, "the probe");
+    b.gets(seg(ACK, 1, 4_001));
+    b.write(&bytes(MSS)).unwrap();
+    b.sends_data(ACK.with(PSH), 4_001, 1, MSS);
+    b.gets(seg(ACK, 1, 5_001));
+    let reduced = b.statistics().slow_start_threshold;
+    assert!(reduced < 10, "the probe repaired a loss");
+    let by_the_path = sack(&b, 5_001, &[(1_001, 2_001)]);
+    b.gets(by_the_path);
+    assert_eq!((b.statistics().slow_start_threshold, b.counters.tcp_undos), (reduced, 0));
+}

@@ -155,6 +155,48 @@ fn a_restart_after_idle_halves_the_window() {
     assert_eq!(cc.window(), 10 * MSS);
 }
 
+/// RFC 2861 §2: the threshold remembers three quarters of the window; behind them the curve begins anew from there. A window that
+/// stays as it is needs no threshold.
+#[test]
+fn a_restart_after_idle_remembers_three_quarters() {
+    let mut cc = cubic(100);
+    lose(&mut cc);
+    rounds(&mut cc, 0, 80);
+    let window = cc.window();
+    assert!(window > 115 * MSS, "{window}");
+    cc.on_idle(RTT, RTT, Some(2 * window), Instant::from_millis(9_000));
+    assert_eq!((cc.window(), cc.ssthresh()), (window, 70 * MSS));
+    cc.on_idle(RTT, RTT, Some(10 * MSS), Instant::from_millis(9_000));
+    assert_eq!((cc.window(), cc.ssthresh()), (window / 2, window / 4 * 3));
+    rounds(&mut cc, 9_000, 3);
+    let grown = cc.window() - cc.ssthresh();
+    assert!((1..5 * MSS).contains(&grown), "{grown}");
+}
+
+/// A connection that goes on from another algorithm's threshold knows where slow start ends: HyStart is for those that do not.
+#[test]
+fn a_known_threshold_needs_no_hystart() {
+    for (threshold, growth) in [(u32::MAX, (3 * 4 + 5) * MSS), (1_000 * MSS, 32 * MSS)] {
+        let mut cc = Cubic::new(HyStart::PlusPlus, 100 * MSS);
+        cc.take_threshold(threshold);
+        round_of(&mut cc, 20);
+        assert_eq!(round_of(&mut cc, 30), growth);
+    }
+}
+
+/// Policy 5: a window that does not limit the sender does not grow, in slow start or behind it.
+#[test]
+fn an_unused_window_does_not_grow() {
+    let mut cc = cubic(10);
+    for _ in 0..2 {
+        let window = cc.window();
+        let now = Instant::from_millis(60_000);
+        cc.on_ack(&Ack { now, may_grow: false, ..Ack::of(10 * MSS, MSS) });
+        assert_eq!(cc.window(), window);
+        lose(&mut cc);
+    }
+}
+
 /// A round of eight acknowledgements of four segments: by how much the window grows.
 fn round_of(cc: &mut Cubic, rtt: u64) -> u32 {
     let before = cc.window();

@@ -114,6 +114,7 @@ fn fast_convergence_gives_room_to_others() {
     assert_eq!(w_max_after(100), (100 * MSS, 100 * MSS));
     assert_eq!(w_max_after(70), (59_500, 70 * MSS));
     assert_eq!(w_max_after(60), (60 * MSS, 60 * MSS));
+    assert_eq!(w_max_after(60), (60 * MSS, 60 * MSS));
 }
 
 /// §4.8, §4.10: where no loss told of a limit, K is 0 and W_max where the stage begins.

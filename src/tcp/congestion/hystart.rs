@@ -276,10 +276,26 @@ mod tests {
         assert_eq!(rounds(&mut plus_plus(), &[20, 23, 26, 29]), [SLOW_START; 4]);
     }
 
+    /// A round trip longer than is told apart is a long one, not an unknown one.
+    #[test]
+    fn more_than_four_seconds_are_long() {
+        assert_eq!(rounds(&mut plus_plus(), &[1_000, 5_000]), [SLOW_START, CONSERVATIVE]);
+    }
+
     fn classic(kind: HyStart, acks: impl IntoIterator<Item = (u64, u64)>, cwnd: u32) -> Option<u64> {
+        classic_above(50, kind, acks, cwnd)
+    }
+
+    /// When slow start ends, the shortest round trip being `least` ms.
+    fn classic_above(
+        least: u64,
+        kind: HyStart,
+        acks: impl IntoIterator<Item = (u64, u64)>,
+        cwnd: u32,
+    ) -> Option<u64> {
         let mut search = Search::new(kind, Instant::ZERO).unwrap();
         acks.into_iter().find_map(|(at, rtt)| {
-            let (now, min_rtt) = (Instant::from_millis(at), Some(ms(50)));
+            let (now, min_rtt) = (Instant::from_millis(at), Some(ms(least)));
             let ack = Ack { now, min_rtt, rtt: Some(ms(rtt)), ..Ack::of(MSS, MSS) };
             search.on_ack(&ack, cwnd).is_none().then_some(at)
         })
@@ -306,5 +322,24 @@ mod tests {
         assert_eq!(classic(HyStart::AckTrain, slower(), 16 * MSS), None);
         assert_eq!(classic(HyStart::Delay, (0..20).map(|at| (at * 5, 56)), 16 * MSS), None);
         assert_eq!(classic(HyStart::Delay, slower(), 15 * MSS), None);
+    }
+
+    /// Linux: either heuristic wants more than its limit, not as much.
+    #[test]
+    fn as_much_as_the_limit_is_not_beyond_it() {
+        let train = (0..50).map(|at| (at, 49));
+        assert_eq!(classic_above(49, HyStart::AckTrain, train, 32 * MSS), Some(26));
+        for (rtt, end) in [(54, None), (55, Some(40))] {
+            let slower = (0..20).map(|at| (at * 5, rtt));
+            assert_eq!(classic_above(48, HyStart::Delay, slower, 32 * MSS), end);
+        }
+    }
+
+    /// Linux: four super-segments at twice the window per round trip make an acknowledgement late, at most a millisecond.
+    #[test]
+    fn segmentation_offload_makes_acknowledgements_late() {
+        for (min_rtt, cwnd, micros) in [(50, 32_000, 1_000), (50, 65_536_000, 100), (10, 6_553_600, 200)] {
+            assert_eq!(ack_delay(ms(min_rtt), cwnd), Duration::from_micros(micros));
+        }
     }
 }

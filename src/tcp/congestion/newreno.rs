@@ -114,6 +114,30 @@ mod tests {
         assert_eq!(cc.window(), 11 * MSS);
     }
 
+    /// RFC 5681 §3.1: what was delivered beyond a window counts for the next segment.
+    #[test]
+    fn each_window_delivered_adds_one_segment() {
+        let mut cc = NewReno::new(10 * MSS);
+        cc.take_threshold(10 * MSS);
+        let windows = [9_999, 2_000, 8_999, 1_000, 1].map(|delivered| {
+            ack(&mut cc, delivered);
+            cc.window()
+        });
+        assert_eq!(windows, [10, 11, 11, 12, 12].map(|segments| segments * MSS));
+    }
+
+    /// RFC 5681 §4.1, RFC 2861 §2: a restart after idle halves the window for each RTO, and the threshold remembers three
+    /// quarters of it.
+    #[test]
+    fn a_restart_after_idle_halves_the_window() {
+        let (mut cc, rto) = (NewReno::new(40 * MSS), Duration::from_millis(200));
+        cc.take_threshold(20 * MSS);
+        cc.on_idle(rto * 2, rto, None, Instant::ZERO);
+        assert_eq!((cc.window(), cc.ssthresh()), (40 * MSS, 20 * MSS));
+        cc.on_idle(rto * 2, rto, Some(4 * MSS), Instant::ZERO);
+        assert_eq!((cc.window(), cc.ssthresh()), (10 * MSS, 30 * MSS));
+    }
+
     /// RFC 5681 §3.1: after a timeout one segment; a repeated timeout does not halve ssthresh again.
     #[test]
     fn a_timeout_falls_back_to_one_segment() {

@@ -19,6 +19,24 @@ fn a_controller_is_small() {
     assert!(size_of::<Controller>() <= 64, "{}", size_of::<Controller>());
 }
 
+/// A socket that changes its algorithm goes on with the window, and with the threshold if the old algorithm had one: BBR has none.
+#[test]
+fn another_algorithm_goes_on_with_window_and_threshold() {
+    let at = Reduction { mss: 1_000, flight: 40_000, now: Instant::ZERO };
+    for (from, threshold) in [
+        (CongestionControl::NewReno, 20_000),
+        (CongestionControl::Cubic, 28_000),
+        (CongestionControl::Bbr, u32::MAX),
+    ] {
+        let mut old = Controller::new(from, HyStart::PlusPlus, 40_000);
+        old.on_congestion(Congestion::Loss, &at);
+        for to in [CongestionControl::NewReno, CongestionControl::Cubic] {
+            let next = old.switched(to, HyStart::PlusPlus);
+            assert_eq!((next.window(), next.ssthresh()), (40_000, threshold), "{from:?} {to:?}");
+        }
+    }
+}
+
 /// Any value, and the extremes more often.
 fn number() -> impl Strategy<Value = u32> {
     prop_oneof![Just(0), Just(1), Just(u32::MAX), 1_000..100_000_u32, any::<u32>()]

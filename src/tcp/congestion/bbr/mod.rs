@@ -329,5 +329,9 @@ fn beta(value: u64) -> u64 {
 }
 
 #[cfg(test)]
+mod probe_tests;
+#[cfg(test)]
+mod step_tests;
+#[cfg(test)]
 #[path = "tests.rs"]
 mod tests;

@@ -166,9 +166,7 @@ impl Bbr {
         self.cycle.up_acked = self.cycle.up_acked.saturating_add(sample.newly_acked);
         let increments = self.cycle.up_acked / self.cycle.acked_per_increment;
         self.cycle.up_acked %= self.cycle.acked_per_increment;
-        let grown = self.inflight_longterm.saturating_add(increments.saturating_mul(self.mss));
-        // Infinite is another thing than large.
-        self.inflight_longterm = grown.min(INFINITE - 1);
+        self.inflight_longterm = self.inflight_longterm.saturating_add(increments.saturating_mul(self.mss));
         if self.rounds.start {
             self.raise_slope();
         }

@@ -125,13 +125,16 @@ impl Reassembly {
         self.ranges.first_overlap(range)
     }
 
-    /// The next ranges to report, the one that changed last first, at most `max`. Where more than that were never reported the
-    /// oldest of those go first, as they would have gone if each had been reported when it came.
-    pub fn blocks(&self, max: usize) -> impl Iterator<Item = Range<u64>> + '_ {
-        let recent = &self.recent[self.unreported.saturating_sub(max)..];
+    /// The next ranges to report, at most `max`: `first` if there is one, then the one that changed last. Where more than that were
+    /// never reported the oldest of those go before, as they would have gone if each had been reported when it came.
+    pub fn blocks(&self, first: Option<Range<u64>>, max: usize) -> impl Iterator<Item = Range<u64>> + '_ {
+        let others = max - usize::from(first.is_some());
+        let recent = &self.recent[self.unreported.saturating_sub(others)..];
         let recent = recent.iter().filter_map(|&offset| self.ranges.find(offset));
         let mut seen: SmallVec<[u64; 8]> = SmallVec::new();
-        recent
+        first
+            .into_iter()
+            .chain(recent)
             .chain(self.ranges.iter())
             .filter(move |range| {
                 let new = !seen.contains(&range.start);
@@ -207,10 +210,10 @@ mod tests {
         for start in [100, 200, 300] {
             queue.insert(start, payload(start..start + 10), 1 << 20);
         }
-        assert_eq!(queue.blocks(4).collect::<Vec<_>>(), [300..310, 200..210, 100..110]);
+        assert_eq!(queue.blocks(None, 4).collect::<Vec<_>>(), [300..310, 200..210, 100..110]);
         assert!(!queue.reported(4));
         queue.insert(110, payload(110..120), 1 << 20);
-        assert_eq!(queue.blocks(2).collect::<Vec<_>>(), [100..120, 300..310]);
+        assert_eq!(queue.blocks(None, 2).collect::<Vec<_>>(), [100..120, 300..310]);
     }
 
     /// RFC 2018 §4: more new ranges than one acknowledgement can hold are reported by as many as that takes, each range once at
@@ -223,7 +226,7 @@ mod tests {
         }
         let mut told = Vec::new();
         loop {
-            told.push(queue.blocks(3).map(|range| range.start / 100).collect::<Vec<_>>());
+            told.push(queue.blocks(None, 3).map(|range| range.start / 100).collect::<Vec<_>>());
             if !queue.reported(3) {
                 break;
             }
@@ -246,9 +249,9 @@ mod tests {
         for start in [110, 210, 310, 410] {
             queue.insert(start, payload(start..start + 10), 1 << 20);
         }
-        assert_eq!(queue.blocks(3).collect::<Vec<_>>(), [300..320, 200..220, 100..120]);
+        assert_eq!(queue.blocks(None, 3).collect::<Vec<_>>(), [300..320, 200..220, 100..120]);
         assert!(queue.reported(3));
-        assert_eq!(queue.blocks(3).next(), Some(400..420));
+        assert_eq!(queue.blocks(None, 3).next(), Some(400..420));
     }
 
     /// Hostile case M1: a small part does not keep the large buffer that it came in; what fills half of its buffer is not copied.
@@ -284,7 +287,7 @@ mod tests {
         let dropped =
             (0..5_000u64).rev().filter(|i| !queue.insert(i * 2 + 1, payload(1..2), 1 << 20)).count();
         assert!(dropped > 0 && queue.ranges.len() <= MAX_RANGES && queue.memory() <= 1 << 20);
-        assert_eq!(queue.blocks(usize::MAX).next(), Some(1..2), "the nearest are kept");
+        assert_eq!(queue.blocks(None, usize::MAX).next(), Some(1..2), "the nearest are kept");
     }
 
     proptest! {

@@ -114,9 +114,7 @@ impl Tcb {
         let around =
             around.and_then(|(start, _)| queue.find(self.rcv.offset + u64::from(start.since(self.rcv.nxt))));
         let room = self.blocks_at_most() - blocks.len();
-        let others = queue.blocks(room).filter(|range| Some(range) != around.as_ref());
-        let ranges = around.clone().into_iter().chain(others).take(room);
-        blocks.extend(ranges.map(|range| (seq(range.start), seq(range.end))));
+        blocks.extend(queue.blocks(around, room).map(|range| (seq(range.start), seq(range.end))));
         blocks
     }
 

@@ -29,7 +29,7 @@ fn scattered_bytes_are_bounded_in_ranges_and_memory() {
         }
         let (_, tcb) = b.tcp.connections.iter().next().unwrap();
         let queue = tcb.reassembly.as_ref().unwrap();
-        assert!(queue.blocks(usize::MAX).count() <= reassembly::MAX_RANGES);
+        assert!(queue.blocks(None, usize::MAX).count() <= reassembly::MAX_RANGES);
         assert!(queue.memory() <= 1 << 20, "{}", queue.memory());
         assert!(b.dropped(DropReason::TcpReassemblyFull) > 1_000);
         let end = 2 * COUNT + 1;

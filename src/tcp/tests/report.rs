@@ -70,6 +70,8 @@ fn a_duplicate_leaves_room_for_two_other_blocks() {
     assert!(acks.iter().all(|ack| ack.options.sack.len() <= 4), "{acks:?}");
     let told: Vec<u32> = acks.iter().flat_map(|ack| &ack.options.sack).map(|block| block.0.0 - IRS).collect();
     assert_eq!(told[..2], [5_001, 5_001]);
+    let untold = [1_001, 2_001, 3_001, 4_001].into_iter().find(|start| !told.contains(start));
+    assert_eq!(untold, None, "of what came in one burst: {acks:?}");
 }
 
 /// RFC 2883 §4.2: of a segment that came in part the first such part is reported: below RCV.NXT, behind a gap, and in the text that

@@ -1,11 +1,15 @@
 //! How long the driver looks for work before it sleeps. On a host of its own a round trip is mostly two wake-ups of a halted core, tens of
 //! microseconds each; who looks a little longer spares one of them. Looking is bounded, and given up for a while where it finds nothing,
-//! so that a stack with little to do costs next to nothing and an idle one nothing at all.
+//! so that a stack with little to do costs next to nothing and an idle one nothing at all. Nobody waits for the answer to what comes in
+//! bulk: there a sleep gathers more packets for each turn.
 
 use std::time::Duration;
 
 /// After this many misses in a row no more waits are passed over: 2¹⁰.
 const MOST_MISSES: u32 = 10;
+
+/// A turn that brings more bytes than this is bulk.
+const BULK: usize = 32 * 1024;
 
 /// Decides, wait by wait, whether to look before sleeping.
 #[derive(Debug)]
@@ -16,20 +20,30 @@ pub(super) struct Spin {
     misses: u32,
     /// Waits that will sleep at once.
     pass_over: u32,
+    /// The last packets were bulk.
+    bulk: bool,
 }
 
 impl Spin {
     pub(super) fn new(most: Duration) -> Self {
-        Spin { most, misses: 0, pass_over: 0 }
+        Spin { most, misses: 0, pass_over: 0, bulk: false }
     }
 
     /// How long the wait that begins now may look.
     pub(super) fn begin(&mut self) -> Duration {
+        if self.bulk {
+            return Duration::ZERO;
+        }
         if self.pass_over == 0 {
             return self.most;
         }
         self.pass_over -= 1;
         Duration::ZERO
+    }
+
+    /// A turn brought packets of so many bytes together.
+    pub(super) fn brought(&mut self, bytes: usize) {
+        self.bulk = bytes > BULK;
     }
 
     /// Looking found something.
@@ -85,6 +99,16 @@ mod tests {
         while spin.begin().is_zero() {}
         spin.hit();
         assert_eq!((spin.begin(), spin.begin()), (MOST, MOST));
+    }
+
+    #[test]
+    fn what_comes_in_bulk_is_not_looked_for() {
+        let mut spin = Spin::new(MOST);
+        spin.brought(BULK + 1);
+        assert_eq!(spin.begin(), Duration::ZERO);
+        assert_eq!(spin.begin(), Duration::ZERO, "a wait for something else tells nothing");
+        spin.brought(BULK);
+        assert_eq!(spin.begin(), MOST);
     }
 
     #[test]

@@ -207,6 +207,9 @@ impl<D: Device> Task<D> {
             return Ok(());
         }
         let packets = &mut self.packets;
+        if !packets.is_empty() {
+            self.spin.brought(packets.iter().map(|packet| packet.buffer.written().len()).sum());
+        }
         self.shared.enter(&mut self.woken, |stack, now| {
             stack.look_ahead(packets);
             for packet in packets.drain(..) {

@@ -33,6 +33,8 @@ pub struct Delivered {
     pub duplicate: Option<(SeqNum, SeqNum)>,
     /// SACK blocks reported something new.
     pub sacked: bool,
+    /// It is a duplicate acknowledgement (RFC 5681 §2).
+    pub repeated: bool,
 }
 
 /// The youngest transmission among what was delivered.

@@ -138,10 +138,10 @@ impl Tcb {
         if newer {
             self.advance_una(segment.ack(), &arrival, &mut delivered, env);
         }
-        let duplicate = self.is_duplicate_ack(segment);
+        delivered.repeated = !newer && self.is_duplicate_ack(segment);
         self.take_sack_blocks(segment, before.una, &arrival, &mut delivered);
         if !self.agreed.sack {
-            self.count_departures(duplicate, newer, &mut delivered);
+            self.count_departures(newer, &mut delivered);
         }
         if newer || delivered.sacked {
             self.measure(&delivered, newer, self.echoed(segment), env.now);
@@ -268,7 +268,7 @@ impl Tcb {
 
     /// Without SACK each duplicate says that one segment has left the network behind a hole. No more can have left than were sent
     /// behind it (hostile case M8: spoofed duplicates).
-    fn count_departures(&mut self, duplicate: bool, newer: bool, delivered: &mut Delivered) {
+    fn count_departures(&mut self, newer: bool, delivered: &mut Delivered) {
         let (mss, outstanding) = (self.mss(), self.outstanding());
         let partial = self.recovery.phase == Phase::FastRecovery && !self.is_recovered();
         let flight = &mut *self.flight;
@@ -281,7 +281,7 @@ impl Tcb {
             };
             flight.departed -= gone;
             delivered.bytes = delivered.bytes.saturating_sub(gone);
-        } else if duplicate {
+        } else if delivered.repeated {
             flight.dup_acks = flight.dup_acks.saturating_add(1);
             let most = outstanding.saturating_sub(flight.sent.lost()).saturating_sub(mss);
             let departed = flight.departed.saturating_add(mss).min(most);

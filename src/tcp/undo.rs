@@ -128,11 +128,16 @@ impl Tcb {
         if original && (sack || (!recovered && delivered.retransmitted_at.is_none())) {
             return true;
         }
+        // Text that comes with an old acknowledgement says nothing.
+        let duplicate = !newer && (delivered.repeated || delivered.sacked);
         if nxt.after(recover) {
             // Step 3a: something is missing in front of the new data.
-            if !newer {
+            if duplicate {
                 (repeats.frto, repeats.new_data_first) = (false, false);
             }
+        } else if duplicate && !sack {
+            // §2.1 step 2a: something is missing besides what was sent again. With SACK the sender waits for more (§3.1 step 2).
+            repeats.frto = false;
         } else if newer && !recovered {
             // Step 2b.
             repeats.new_data_first = can_send_new;

@@ -43,6 +43,105 @@ fn without_sack_two_acknowledgements_show_a_spurious_timeout() {
     assert_eq!((b.statistics().recovery, b.counters.tcp_undos), (RecoveryState::Open, 1));
 }
 
+/// RFC 5682 §2.1 step 2a: without SACK a duplicate that comes before the copy's acknowledgement ends the test: what was sent only once
+/// proves nothing any more.
+#[test]
+fn without_sack_a_duplicate_first_ends_the_test_of_a_timeout() {
+    let mut b = sacking(|config| config.sack = false);
+    b.write(&bytes(20 * MSS)).unwrap();
+    while b.next().is_some() {}
+    b.until_timer();
+    b.sends_data(ACK, 1, 1, MSS);
+    b.gets(seg(ACK, 1, 1));
+    b.silent();
+    b.gets(seg(ACK, 1, 1_001));
+    b.sends_data(ACK, 1_001, 1, MSS);
+    b.gets(seg(ACK, 1, 4_001));
+    assert_eq!((b.statistics().recovery, b.counters.tcp_undos), (RecoveryState::Loss, 0));
+}
+
+/// RFC 5682 §3.1 step 2: with SACK duplicates change nothing before SND.UNA moves.
+#[test]
+fn with_sack_a_duplicate_first_does_not_end_the_test_of_a_timeout() {
+    let mut b = sacking(|config| config.tail_loss_probe = false);
+    flight(&mut b, 10);
+    b.until_timer();
+    b.sends_data(ACK, 1, 1, MSS);
+    b.gets(seg(ACK, 1, 1));
+    b.silent();
+    b.gets(seg(ACK, 1, 4_001));
+    assert_eq!((b.statistics().recovery, b.counters.tcp_undos), (RecoveryState::Open, 1));
+}
+
+/// RFC 5682 §2.1, §3.1: the peer's text, which repeats the acknowledgement, is no duplicate of it (RFC 5681 §2) and ends no test: neither
+/// before the copy's acknowledgement nor behind the new data.
+#[test]
+fn text_of_the_peer_does_not_end_the_test_of_a_timeout() {
+    for sack in [false, true] {
+        let mut b = sacking(|config| (config.tail_loss_probe, config.sack) = (false, sack));
+        b.write(&bytes(20 * MSS)).unwrap();
+        while b.next().is_some() {}
+        b.until_timer();
+        b.sends_data(ACK, 1, 1, MSS);
+        b.gets(seg(ACK, 1, 1).data(b"a"));
+        b.gets(seg(ACK, 2, 1_001));
+        b.sends_data(ACK, 10_001, 2, MSS);
+        b.sends_data(ACK, 11_001, 2, MSS);
+        b.gets(seg(ACK, 2, 1_001).data(b"b"));
+        b.gets(seg(ACK, 3, 2_001));
+        assert_eq!((b.statistics().recovery, b.counters.tcp_undos), (RecoveryState::Open, 1), "SACK: {sack}");
+    }
+}
+
+/// RFC 5682 §2.1 step 3a: a duplicate behind the new data, without SACK and with one that reports nothing, shows that the timeout was
+/// right.
+#[test]
+fn a_duplicate_behind_new_data_ends_the_test_of_a_timeout() {
+    for sack in [false, true] {
+        let mut b = sacking(|config| (config.tail_loss_probe, config.sack) = (false, sack));
+        b.write(&bytes(20 * MSS)).unwrap();
+        while b.next().is_some() {}
+        b.until_timer();
+        b.sends_data(ACK, 1, 1, MSS);
+        b.gets(seg(ACK, 1, 1_001));
+        b.sends_data(ACK, 10_001, 1, MSS);
+        b.sends_data(ACK, 11_001, 1, MSS);
+        b.gets(seg(ACK, 1, 1_001));
+        b.gets(seg(ACK, 1, 4_001));
+        assert_eq!((b.statistics().recovery, b.counters.tcp_undos), (RecoveryState::Loss, 0), "SACK: {sack}");
+    }
+}
+
+/// RFC 5682 §2.1 step 1 lets a repeated timeout stand; here copies stay marked as such, so that what was sent once proves that one
+/// wrong, too (as in Linux).
+#[test]
+fn a_repeated_timeout_is_tested_too() {
+    let mut b = sacking(|config| config.tail_loss_probe = false);
+    flight(&mut b, 10);
+    assert_eq!((wait(&mut b).seq, wait(&mut b).seq), (1, 1));
+    b.gets(seg(ACK, 1, 4_001));
+    let after = b.statistics();
+    assert_eq!((after.recovery, after.slow_start_threshold), (RecoveryState::Open, u32::MAX));
+    assert_eq!((b.counters.tcp_timeouts, b.counters.tcp_undos), (2, 1));
+}
+
+/// RFC 5682 §2.1 step 1: a timeout amid a repair is not tested: originals behind the hole arrive in any case. RFC 5681 §3.1: nor is it
+/// a second event of congestion.
+#[test]
+fn a_timeout_amid_a_repair_is_no_new_event_and_not_tested() {
+    let mut b = sacking(|config| config.tail_loss_probe = false);
+    flight(&mut b, 10);
+    b.now += ms(100);
+    let report = sack(&b, 1, &[(1_001, 4_001)]);
+    b.gets(report);
+    b.sends_data(ACK, 1, 1, MSS);
+    assert_eq!(wait(&mut b).seq, 1);
+    let timed_out = b.statistics();
+    assert_eq!((timed_out.congestion_window, timed_out.slow_start_threshold), (1, 5));
+    b.gets(seg(ACK, 1, 7_001));
+    assert_eq!((b.statistics().recovery, b.counters.tcp_undos), (RecoveryState::Loss, 0));
+}
+
 /// RFC 5682: the test ends with the repair. What is sent later is probed for as ever.
 #[test]
 fn a_test_that_was_not_decided_holds_no_later_probe_back() {

@@ -84,3 +84,18 @@ fn a_paced_frame_is_of_a_millisecond_or_of_two_segments() {
         leaves_after(&mut b, gap);
     }
 }
+
+/// What was held back is sent, and a pause follows, however short: nothing is left to be made up for.
+#[test]
+fn a_short_pause_is_not_made_up_for() {
+    let mut b = paced(Capabilities::plain(MSS + 40), 10);
+    measure(&mut b, ms(100));
+    b.write(&bytes(2 * MSS)).unwrap();
+    b.sends_data(ACK, 1_001, 1, MSS);
+    let gap = time(&b, MSS);
+    leaves_after(&mut b, gap);
+    b.after(gap + ms(1));
+    b.write(&bytes(2 * MSS)).unwrap();
+    b.sends_data(ACK, 3_001, 1, MSS);
+    leaves_after(&mut b, gap);
+}

@@ -10,10 +10,9 @@ fn burst(b: &mut Bench) -> usize {
     std::iter::from_fn(|| b.next()).count()
 }
 
-/// A connection with SACK and ECN.
-fn capable() -> Bench {
-    let mut b =
-        Bench::listening(TcpConfig { sack: true, tail_loss_probe: false, ecn: Ecn::Accept, ..plain() });
+/// A connection with ECN.
+fn capable(sack: bool) -> Bench {
+    let mut b = Bench::listening(TcpConfig { sack, tail_loss_probe: false, ecn: Ecn::Accept, ..plain() });
     b.gets(seg(SYN.with(Flags::ECE).with(Flags::CWR), 0, 0).mss(MSS as u16).sack_permitted());
     b.sends(SYN_ACK.with(Flags::ECE), 0, 1);
     b.now += ms(100);
@@ -35,7 +34,7 @@ enum Begins {
 #[test]
 fn the_proportion_counts_from_what_no_report_had_named() {
     for begins in [Begins::Report, Begins::Timer, Begins::Mark] {
-        let mut b = capable();
+        let mut b = capable(true);
         b.write(&bytes(100 * MSS)).unwrap();
         assert_eq!(burst(&mut b), 10);
         b.now += ms(100);
@@ -133,4 +132,59 @@ fn a_window_grows_while_more_than_half_of_it_is_used() {
         b.gets(seg(ACK, 1, b.next_seq()));
         assert_eq!(b.statistics().congestion_window, window);
     }
+}
+
+/// RFC 5681 §3.2: duplicates of one acknowledgement are counted, also while the window comes down after a mark; the next one begins
+/// the count anew.
+#[test]
+fn an_acknowledgement_begins_the_count_of_duplicates_anew() {
+    let mut b = capable(false);
+    b.write(&bytes(100 * MSS)).unwrap();
+    burst(&mut b);
+    b.now += ms(100);
+    b.gets(seg(ACK.with(Flags::ECE), 1, 1_001));
+    assert_eq!(b.statistics().recovery, RecoveryState::Reduced);
+    for (ack, duplicates) in [(2_001, 2), (3_001, 2), (4_001, 3)] {
+        b.gets(seg(ACK, 1, ack));
+        burst(&mut b);
+        for _ in 0..duplicates {
+            b.gets(seg(ACK, 1, ack));
+            burst(&mut b);
+        }
+        assert_eq!(b.counters.tcp_retransmits, u64::from(duplicates == 3), "{ack}");
+    }
+}
+
+/// draft-ietf-ccwg-bbr §5.6.4.4: BBR has the window in its own hand during a repair and at its end; PRR does not touch it.
+#[test]
+fn the_window_of_bbr_is_its_own_in_a_repair() {
+    let mut b = sacking(|config| {
+        (config.tail_loss_probe, config.congestion) = (false, congestion::CongestionControl::Bbr);
+    });
+    b.write(&bytes(100 * MSS)).unwrap();
+    while b.statistics().unacknowledged < 10 {
+        burst(&mut b);
+        b.until_timer();
+    }
+    b.now += ms(100);
+    let reports = [sack(&b, 1, &[(1_001, 4_001)]), sack(&b, 1, &[(1_001, 5_001)]), seg(ACK, 1, 10_001)];
+    for (report, window) in reports.into_iter().zip([13, 14, 20]) {
+        b.gets(report);
+        assert_eq!(b.statistics().congestion_window, window, "it starts slowly: what is delivered is added");
+        burst(&mut b);
+    }
+    assert_eq!(b.counters.tcp_retransmits, 1);
+}
+
+/// draft-ietf-ccwg-bbr, "delivery rate samples": a segment sent again remembers how much was under way with it.
+#[test]
+fn a_copy_counts_what_was_under_way_with_it() {
+    let mut b = sacking(|config| config.tail_loss_probe = false);
+    flight(&mut b, 10);
+    b.now += ms(100);
+    let report = sack(&b, 1, &[(1_001, 4_001)]);
+    b.gets(report);
+    b.sends_data(ACK, 1, 1, MSS);
+    let flight = &b.tcp.connections.get(b.id().0).unwrap().flight;
+    assert_eq!(flight.sent.first().unwrap().departure, flight.delivery.depart(7_000));
 }

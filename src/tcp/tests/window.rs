@@ -142,6 +142,17 @@ fn an_old_segment_does_not_bring_an_old_window_back() {
     assert_eq!(b.tcp.info(b.id()).unwrap().send_window, 9_000);
 }
 
+/// RFC 9293 §3.10.7.4: nor does one whose end is new text.
+#[test]
+fn new_text_behind_an_old_number_does_not_bring_an_old_window_back() {
+    let mut b = Bench::established_with(plain(), 5_000);
+    b.gets(seg(ACK, 1, 1).data(b"abc").window(8_000));
+    b.gets(seg(ACK, 4, 1).window(9_000));
+    b.gets(seg(ACK, 2, 1).data(b"bcde").window(5_000));
+    assert_eq!(b.tcp.info(b.id()).unwrap().send_window, 9_000);
+    assert_eq!(b.read().unwrap(), b"abcde");
+}
+
 /// RFC 9293 §3.8.6: a retransmission has an old sequence number and a new acknowledgement; its window is the new one, too. Else the
 /// right edge would move with SND.UNA beyond what was offered, and two full ends would refuse each other's segments for ever.
 #[test]

@@ -74,6 +74,20 @@ fn a_duplicate_leaves_room_for_two_other_blocks() {
     assert_eq!(untold, None, "of what came in one burst: {acks:?}");
 }
 
+/// RFC 6691 §3.1: what is told takes its room from the text it goes with, and no more: four blocks of which one is a duplicate.
+#[test]
+fn blocks_take_their_room_from_text() {
+    let mut b = with_sack();
+    for start in [1_001, 2_001, 3_001, 4_001, 5_001] {
+        b.gets(seg(ACK, start, 1).data(&bytes(500)));
+        b.sends(ACK, 1, 1);
+    }
+    b.gets(seg(ACK, 5_001, 1).data(&bytes(500)));
+    b.write(&bytes(2 * MSS)).unwrap();
+    let sent = b.sends_data(ACK, 1, 1, MSS - 36);
+    assert_eq!(sent.options.sack.len(), 4);
+}
+
 /// RFC 2883 §4.2: of a segment that came in part the first such part is reported: below RCV.NXT, behind a gap, and in the text that
 /// fills a gap.
 #[test]

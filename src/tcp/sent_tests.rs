@@ -141,6 +141,7 @@ fn what_was_overtaken_is_lost_after_the_window() {
     let window = Duration::from_millis(20);
     let (lost, wait) = queue.mark_overtaken(newest, window, T(21));
     assert_eq!((lost, wait), (20, Some(Duration::from_millis(1))));
+    assert_eq!(queue.mark_overtaken(newest, window, T(21)), (0, wait));
     assert_eq!(
         queue.mark_overtaken(newest, window, T(22)),
         (10, None),

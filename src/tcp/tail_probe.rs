@@ -55,9 +55,6 @@ impl Tcb {
 
     /// The timer fired (RFC 8985 §7.3). The retransmission timeout begins anew, whatever the probe does.
     pub fn on_tail_probe_timeout(&mut self, env: &Env) {
-        if self.flight.sent.is_empty() || self.is_user_timeout_over(env.now) {
-            return;
-        }
         self.recovery.tail_probe = TailProbe::Due;
         self.arm_retransmit(env);
     }

@@ -436,3 +436,14 @@ fn a_loss_amid_a_reduction_by_mark_is_repaired() {
     b.sends_data(ACK, 1_001, 1, MSS);
     assert_eq!((b.counters.tcp_retransmits, b.statistics().slow_start_threshold), (1, reduced));
 }
+
+/// A connection keeps account of trouble only once there was some: neither its handshake is, nor an echo that delivers nothing.
+#[test]
+fn without_trouble_no_account_of_it_takes_memory() {
+    let mut b = Bench::capable();
+    b.write(&bytes(MSS)).unwrap();
+    b.next().unwrap();
+    b.gets(seg(ACK.with(Flags::ECE), 1, 1));
+    assert_eq!(b.counters.tcp_echoes_in, 1);
+    assert!(b.tcp.connections.at_mut(0).unwrap().trouble.as_mut().is_none());
+}

@@ -99,3 +99,30 @@ fn a_short_pause_is_not_made_up_for() {
     b.sends_data(ACK, 3_001, 1, MSS);
     leaves_after(&mut b, gap);
 }
+
+/// What waited may leave before its timer is looked at; that then changes nothing of what is under way.
+#[test]
+fn a_late_timer_takes_nothing_of_what_is_under_way() {
+    let mut b = paced(Capabilities::plain(MSS + 40), 10);
+    measure(&mut b, ms(100));
+    b.write(&bytes(2 * MSS)).unwrap();
+    b.sends_data(ACK, 1_001, 1, MSS);
+    b.silent();
+    b.now += time(&b, MSS);
+    b.gets(seg(ACK, 1, 1_001).window(50_000));
+    b.sends_data(ACK.with(PSH), 2_001, 1, MSS);
+    b.tcp.handle_timeout(&mut b.counters, b.now);
+    assert_eq!(b.statistics().unacknowledged, 2);
+}
+
+/// Another rate counts at once (`SO_MAX_PACING_RATE`); another option ends no wait.
+#[test]
+fn an_option_that_is_no_rate_ends_no_wait() {
+    let mut b = paced(Capabilities::plain(MSS + 40), 10);
+    measure(&mut b, ms(100));
+    b.write(&bytes(2 * MSS)).unwrap();
+    b.sends_data(ACK, 1_001, 1, MSS);
+    b.set_options(|options| options.report_soft_errors = true);
+    let gap = time(&b, MSS);
+    leaves_after(&mut b, gap);
+}

@@ -361,3 +361,18 @@ fn a_rate_is_limited_by_the_application_where_the_window_is_not_full() {
         tells(&b, &[("tcpi_delivery_rate_app_limited", limited)]);
     }
 }
+
+/// `TCP_CA_Disorder`: something was reported behind a hole, or repeated without SACK, and nothing is lost yet.
+#[test]
+fn what_came_out_of_order_is_told_before_it_is_a_loss() {
+    for with_sack in [true, false] {
+        let mut b = super::loss::sacking(|config| config.sack = with_sack);
+        super::loss::flight(&mut b, 4);
+        b.now += ms(100);
+        let report = super::loss::sack(&b, 1, &[(1_001, 2_001)]);
+        b.gets(if with_sack { report } else { seg(ACK, 1, 1) });
+        tells(&b, &[("tcpi_ca_state", 1)]);
+        b.gets(seg(ACK, 1, 2_001));
+        tells(&b, &[("tcpi_ca_state", 0)]);
+    }
+}

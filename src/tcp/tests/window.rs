@@ -196,23 +196,40 @@ fn a_probe_is_answered_with_the_current_window() {
 /// its memory (RFC 7323 §2.4 on rounding; every queue is bounded).
 #[test]
 fn rounding_a_scaled_window_does_not_let_the_queue_grow_for_ever() {
-    let config = TcpConfig { window_scaling: true, receive_buffer: 1 << 20, ..plain() };
-    let mut b = Bench::listening(config);
-    b.gets(seg(SYN, 0, 0).mss(MSS as u16).scale(5));
-    b.sends(SYN_ACK, 0, 1);
-    b.gets(seg(ACK, 1, 1));
-    b.id = Some(b.tcp.accept(b.listener.unwrap()).unwrap().0);
-    let (mut seq, mut window) = (1u32, 65_000u32);
-    for _ in 0..60_000 {
+    let mut b = scaled(5, 1 << 20);
+    let (mut seq, mut window) = (1, 65_000);
+    for _ in 0..1_000 {
         let len = if window > 60_000 { 60_000 } else { window.min(31) };
-        b.gets(seg(ACK, seq, 1).data(&vec![7; len as usize]));
-        seq += len;
-        while b.next().is_some() {}
-        b.after(ms(40));
-        window = b.next().map_or(0, |sent| u32::from(sent.window.unwrap()) << 5);
+        (seq, window) = (seq + len, offered_after(&mut b, seq, len));
+        if window == 0 {
+            break;
+        }
     }
-    assert!(seq <= 1 << 20, "{seq} bytes taken and none read");
+    assert!(seq <= 1 << 17, "{seq} bytes taken and none read");
     assert_eq!(window, 0, "the window closes at last");
+}
+
+/// The same: what is left is rounded up while there is memory for a whole unit, and down where there is not.
+#[test]
+fn less_memory_than_a_unit_is_rounded_down() {
+    let mut b = scaled(5, 1 << 20);
+    assert_eq!(offered_after(&mut b, 1, 60_000), 5_024);
+    // Of the 65,536 bytes that the buffer has room for 5,536 are left: 178 times 31, and 18.
+    for i in 1..=178 {
+        let window = if i < 178 { 5_024 } else { 4_992 };
+        assert_eq!(offered_after(&mut b, 60_001 + (i - 1) * 31, 31), window);
+    }
+}
+
+/// What a peer that scales by 5 may send after so much text.
+fn offered_after(b: &mut Bench, seq: u32, len: u32) -> u32 {
+    b.gets(seg(ACK, seq, 1).data(&vec![7; len as usize]));
+    let sent = b.next().unwrap_or_else(|| {
+        b.after(ms(40));
+        b.next().expect("an acknowledgement")
+    });
+    assert_eq!(sent.ack, seq + len);
+    u32::from(sent.window.unwrap()) << 5
 }
 
 /// Hostile case M4, policy 29: nobody waits for an orphan's data: a peer that answers every probe and never opens its window does

@@ -142,4 +142,11 @@ mod tests {
         }
         assert!(!Established.may_become(SynSent) && !TimeWait.may_become(Established));
     }
+
+    /// RFC 9293 §3.3.2: states are called what the RFC calls them.
+    #[test]
+    fn states_have_the_names_of_the_rfc() {
+        let names = [Closed, SynReceived, FinWait1, TimeWait].map(State::name);
+        assert_eq!(names, ["CLOSED", "SYN-RECEIVED", "FIN-WAIT-1", "TIME-WAIT"]);
+    }
 }

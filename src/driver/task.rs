@@ -27,6 +27,8 @@ use crate::wire::packet::{Frame, Packet};
 
 /// Packets read, or frames gathered, in one lock hold.
 const BURST: usize = 64;
+/// A packet up to this size that ends a wait is answered before the next is read.
+const SMALL: usize = 1_500;
 /// Looks at the device between two turns of the other tasks and threads, while the driver looks for work instead of sleeping.
 const LOOKS: u32 = 8;
 
@@ -44,6 +46,8 @@ pub(super) struct Task<D: Device> {
     /// Gathered, and not yet taken by the device.
     frames: VecDeque<Frame>,
     packets: Vec<Packet>,
+    /// The device was not read to its end: more packets may wait.
+    unread: bool,
     woken: Woken,
 }
 
@@ -72,6 +76,7 @@ impl<D: Device> Task<D> {
             deadline: None,
             frames: VecDeque::with_capacity(BURST),
             packets: Vec::with_capacity(BURST),
+            unread: false,
             woken: Woken::default(),
         })
     }
@@ -94,12 +99,16 @@ impl<D: Device> Task<D> {
                 }
                 self.shared.count_wake_up();
             }
-            self.read()?;
+            self.read(!more)?;
             // Applications answer now, so that their data and the acknowledgements leave in the same frames. Turns are given even
             // when nobody was woken: packets that concern no application must not keep the thread for themselves.
             self.woken.wake();
             self.take_turns().await;
             more = self.write()?;
+            if self.unread && self.packets.is_empty() {
+                self.recv(BURST)?;
+                more |= !self.packets.is_empty();
+            }
             if self.is_finished() {
                 return self.finish();
             }
@@ -117,8 +126,9 @@ impl<D: Device> Task<D> {
         let until = self.shared.now() + most;
         loop {
             for _ in 0..LOOKS {
-                self.device.get_mut().0.recv(&mut self.packets, BURST)?;
-                if !self.packets.is_empty() || self.shared.is_kicked() || self.is_due() {
+                self.unread = true;
+                self.recv(1)?;
+                if self.unread || self.shared.is_kicked() || self.is_due() {
                     self.spin.hit();
                     return Ok(true);
                 }
@@ -189,18 +199,32 @@ impl<D: Device> Task<D> {
         true
     }
 
-    /// Hands a burst of packets to the stack and lets its timers fire, in one lock hold.
-    fn read(&mut self) -> io::Result<()> {
+    /// Reads up to `max` packets if the runtime has heard of some, or the device was not read to its end.
+    fn recv(&mut self, max: usize) -> io::Result<()> {
+        let (packets, unread) = (&mut self.packets, &mut self.unread);
+        let may_have_more = std::mem::take(unread);
+        let mut read = |device: &mut Descriptor<D>| {
+            // Fewer than asked for means that nothing more waits, which readiness must learn.
+            *unread = device.0.recv(packets, max)? == max;
+            if *unread { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+        };
+        let mut heard = false;
+        let result = self.device.try_io_mut(Interest::READABLE, |device| {
+            heard = true;
+            read(device)
+        });
+        unless_blocked(if !heard && may_have_more { read(self.device.get_mut()) } else { result })
+    }
+
+    /// Hands a burst of packets to the stack and lets its timers fire, in one lock hold. A small packet that ended a wait is a burst of its
+    /// own: somebody may wait for the answer, and to learn that it came alone takes a call.
+    fn read(&mut self, waited: bool) -> io::Result<()> {
         if self.packets.is_empty() {
-            let (device, packets) = (&mut self.device, &mut self.packets);
-            unless_blocked(device.try_io_mut(Interest::READABLE, |device| {
-                // Fewer than asked for means that nothing more waits, which readiness must learn.
-                if device.0.recv(packets, BURST)? < BURST {
-                    Err(io::ErrorKind::WouldBlock.into())
-                } else {
-                    Ok(())
-                }
-            }))?;
+            self.recv(if waited { 1 } else { BURST })?;
+        }
+        let alone = matches!(&self.packets[..], [packet] if packet.buffer.written().len() <= SMALL);
+        if self.unread && !(waited && alone) {
+            self.recv(BURST - self.packets.len())?;
         }
         let due = self.is_due();
         if self.packets.is_empty() && !due {

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use etherparse::PacketBuilder;
 use tidegate::base::buffer::Buffer;
 use tidegate::device::{Capabilities, Device};
 use tidegate::driver::DriverConfig;
@@ -171,6 +172,64 @@ async fn a_flood_starves_neither_tasks_nor_the_stop() {
             Net::start_with(config, Flood { wire, bursts: 0 }, DriverConfig { busy_poll }).unwrap();
         tokio::task::yield_now().await;
         driver.shutdown(Duration::ZERO).await.unwrap();
+    }
+}
+
+/// A round trip of one byte: what a wait brought is answered before a call learns that it came alone. What came meanwhile is one burst.
+#[tokio::test]
+async fn one_small_packet_is_answered_before_the_next_is_read() {
+    for busy_poll in [Duration::ZERO, Duration::from_micros(50)] {
+        let (wire, far) = Wire::pair();
+        let calls = Arc::new(Mutex::new(Vec::new()));
+        let config = StackConfig { addrs: vec![(SERVER.parse().unwrap(), 24)], tcp: TcpConfig::default() };
+        let device = Logged { wire, calls: calls.clone() };
+        let _running = Net::start_with(config, device, DriverConfig { busy_poll }).unwrap();
+        settle().await;
+        for number in 0..3 {
+            let mut ping = Vec::new();
+            let packet = PacketBuilder::ipv4([10, 0, 0, 2], [10, 0, 0, 1], 64);
+            packet.icmpv4_echo_request(1, number).write(&mut ping, b"ping").unwrap();
+            far.0.send(&ping).unwrap();
+        }
+        settle().await;
+        assert_eq!(*calls.lock().unwrap(), ["read 1", "write 1", "read 2", "write 2"], "{busy_poll:?}");
+    }
+}
+
+/// A device that tells which calls moved packets, and how many.
+struct Logged {
+    wire: Wire,
+    calls: Arc<Mutex<Vec<String>>>,
+}
+
+impl Logged {
+    fn log(&self, call: &str, packets: usize) {
+        if packets > 0 {
+            self.calls.lock().unwrap().push(format!("{call} {packets}"));
+        }
+    }
+}
+
+impl AsFd for Logged {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.wire.as_fd()
+    }
+}
+
+impl Device for Logged {
+    fn capabilities(&self) -> Capabilities {
+        self.wire.capabilities()
+    }
+
+    fn recv(&mut self, packets: &mut Vec<Packet>, max: usize) -> io::Result<usize> {
+        let read = self.wire.recv(packets, max)?;
+        self.log("read", read);
+        Ok(read)
+    }
+
+    fn send(&mut self, frames: &mut VecDeque<Frame>) -> io::Result<()> {
+        self.log("write", frames.len());
+        self.wire.send(frames)
     }
 }
 

@@ -18,17 +18,20 @@ fn option(name: &str, value: Option<&str>) -> ScriptOption {
     ScriptOption { line: 0, name: name.to_owned(), value: value.map(str::to_owned) }
 }
 
-fn run_one(path: &Path, source: &str, version: &str) -> Report {
+fn run_one(path: &Path, source: &str, version: &str, profile: Option<&str>) -> Report {
     let name = format!("{} ({version})", path.display());
-    let options =
-        [option("no_skip", None), option("leftover", Some("fail")), option("ip_version", Some(version))];
+    let mut options =
+        vec![option("no_skip", None), option("leftover", Some("fail")), option("ip_version", Some(version))];
+    options.extend(profile.map(|profile| option("profile", Some(profile))));
     run_source(&name, source, &options)
 }
 
-/// All scripts over both versions (those that name one over that), on as many threads as there are processors.
-fn run_all() -> Vec<Report> {
-    let paths = scripts(&[PathBuf::from("tests/scenarios")]).expect("a readable directory");
-    assert!(!paths.is_empty(), "no script in tests/scenarios");
+/// All scripts of `folders` over both versions (those that name one over that), with the profile that each names or `profile`
+/// instead, on as many threads as there are processors.
+fn run_all(folders: &[&str], profile: Option<&str>) -> Vec<Report> {
+    let folders: Vec<_> = folders.iter().map(|folder| Path::new("tests/scenarios").join(folder)).collect();
+    let paths = scripts(&folders).expect("readable directories");
+    assert!(!paths.is_empty(), "no script in {folders:?}");
     let sources: Vec<_> = paths.iter().map(|path| std::fs::read_to_string(path).expect("a script")).collect();
     let mut runs = Vec::new();
     for (path, source) in paths.iter().zip(&sources) {
@@ -40,7 +43,7 @@ fn run_all() -> Vec<Report> {
     let work = || {
         let mut reports = Vec::new();
         while let Some((path, source, version)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            reports.push(run_one(path, source, version));
+            reports.push(run_one(path, source, version, profile));
         }
         reports
     };
@@ -51,13 +54,23 @@ fn run_all() -> Vec<Report> {
     })
 }
 
-#[test]
-fn every_script_passes_over_both_ip_versions() {
-    let reports = run_all();
+fn assert_all_pass(reports: &[Report]) {
     let failed = reports.iter().filter(|report| report.verdict.finding().is_some());
     let mut failures: Vec<String> = failed.map(ToString::to_string).collect();
     failures.sort();
     assert!(failures.is_empty(), "{} of {} runs:\n{}", failures.len(), reports.len(), failures.join("\n"));
+}
+
+#[test]
+fn every_script_passes_over_both_ip_versions() {
+    assert_all_pass(&run_all(&[""], None));
+}
+
+/// What a script is about it sets itself, so that it holds with Linux's choices as well as with ours.
+#[test]
+fn scripts_of_loss_recovery_and_congestion_control_pass_under_the_linux_profile() {
+    let folders = ["sack", "recovery", "rack", "tlp", "prr", "cubic", "ecn", "undo"];
+    assert_all_pass(&run_all(&folders, Some("linux")));
 }
 
 /// Scripts that differ in nothing but numbers, because the numbers are the case.
@@ -203,7 +216,7 @@ fn no_script_repeats_another() {
 #[test]
 fn every_state_has_met_every_event() {
     let mut matrix = Matrix::default();
-    run_all().iter().for_each(|report| matrix.merge(&report.matrix));
+    run_all(&[""], None).iter().for_each(|report| matrix.merge(&report.matrix));
     println!("{matrix}");
     let names = |(state, event): (State, Event)| format!("{state}: {}", event.name());
     let wrong: Vec<_> = matrix.contradictions().map(names).collect();

@@ -110,13 +110,14 @@ fn set(name: &str, value: &str, config: &mut TcpConfig) -> Option<Result<(), Str
     Some(Ok(()))
 }
 
-/// Linux's bits: 1 for the train of acknowledgements, 2 for the delay.
+/// Linux's bits: 1 for the train of acknowledgements, 2 for the delay; and our own word for what Linux has not.
 fn hystart(value: &str) -> Option<HyStart> {
     match value {
         "0" => Some(HyStart::Off),
         "1" => Some(HyStart::AckTrain),
         "2" => Some(HyStart::Delay),
         "3" => Some(HyStart::Classic),
+        "rfc9406" => Some(HyStart::PlusPlus),
         _ => None,
     }
 }
@@ -249,10 +250,10 @@ mod tests {
 
     /// The parameter of Linux's module is a set of two bits.
     #[test]
-    fn hystart_is_chosen_by_bits() {
-        for (bits, expected) in
-            [(0, HyStart::Off), (1, HyStart::AckTrain), (2, HyStart::Delay), (3, HyStart::Classic)]
-        {
+    fn hystart_is_chosen_by_bits_or_by_its_rfc() {
+        let bits =
+            [("0", HyStart::Off), ("1", HyStart::AckTrain), ("2", HyStart::Delay), ("3", HyStart::Classic)];
+        for (bits, expected) in bits.into_iter().chain([("rfc9406", HyStart::PlusPlus)]) {
             let found = after(&format!("echo {bits} > /sys/module/tcp_cubic/parameters/hystart_detect"));
             assert_eq!(found, Ok(TcpConfig { hystart: expected, ..TcpConfig::default() }));
         }

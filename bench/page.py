@@ -16,7 +16,7 @@ HEAD = """# Beside the device's limit
 namespace (veth: in a second namespace), and the kernel's TCP is the client. Medians of {rounds} rounds in which the stacks took turns, in brackets
 least and most; a ratio is the median of the rounds' ratios. Each run has a server of its own and measures {seconds} s.
 
-{date}, {machine}, load average {load}. {noisy}
+{date}, {machine}, load average {load}, commit {commit}. {stolen}
 
 - **tidegate**: `tidegate serve`; for HTTP a minimal responder, and an axum program, on `tidegate::net`.
 - **veth**: the kernel's TCP, one thread with epoll; the same axum program on `tokio::net`.
@@ -25,8 +25,8 @@ least and most; a ratio is the median of the rounds' ratios. Each run has a serv
 
 Bulk is chargen and discard over long-lived connections; CPU is user and system time of the stack's process, in which for a TUN device the
 client's whole receive path runs too. HTTP is `wrk -t1 -c64`. A new connection per request is connect, request, answer, close, 64 at a
-time. An idle connection has echoed a byte (or answered a request); what the process has grown by is divided among {connections} of them; for
-veth the kernel's slab is counted too.
+time. An idle connection has echoed a byte (or answered a request); what the process has grown by is divided among {connections} of them (ipstack: a
+tenth), in one run of each; for veth the kernel's slab is counted too.
 """
 
 
@@ -37,15 +37,15 @@ def write(path, lines, command, load, programs):
     os.makedirs(folder, exist_ok=True)
     plotted = plots(results, folder, os.path.dirname(path), os.path.join(programs, "plots"))
     held = max((line.get("connections", 0) for line in lines), default=0)
-    noisy = sum(line["stolen"] > table.MOST_STOLEN for line in lines)
     head = HEAD.format(
         command=command,
         rounds=len(results.rounds),
         seconds=f"{lines[-1]['seconds']:g}",
         date=time.strftime("%d %B %Y"),
         machine=machine(),
+        commit=commit(os.path.dirname(path)),
         load=load,
-        noisy=f"{noisy} of {len(lines)} runs lost more than 6 % of the machine to its neighbours.",
+        stolen=table.left_out(results, lines),
         connections=f"{held:,}",
     )
     parts = [head, "## Figures\n", table.aligned(list(table.rows(results))), ""]
@@ -63,6 +63,12 @@ def notes(path):
     with open(path) as file:
         text = file.read()
     return text[text.index(NOTES) :] if NOTES in text else ""
+
+
+def commit(folder):
+    """What was built, shortened; with a plus where files differ from it."""
+    git = ["git", "-C", folder or ".", "-c", "safe.directory=*", "describe", "--always", "--dirty=+", "--exclude=*"]
+    return subprocess.run(git, capture_output=True, text=True).stdout.strip() or "unknown"
 
 
 def machine():

@@ -37,8 +37,10 @@ LOADS = {
 }
 # smoltcp looks at every socket for each packet; its program has those of one port alone.
 SMOLTCP_PORTS = {"send1": "19", "send8": "19", "recv1": "9", "recv8": "9", "echo": "7", "http": "80", "connect": "80"}
-# The limit's variants; that with two queues is for comparing the two.
-LIMITS = {"limit": [], "limit-2": ["--queues", "2"]}
+# The limit's variants: the others are there to find out which is best for what.
+LIMITS = {"limit": [], "limit-2": ["--queues", "2"], "limit-spin": ["--spin", "50"], "limit-read": ["--ack", "read"]}
+# As long as tidegate spins; what its HTTP responders do too.
+SPINNING = ("echo-spin", "http", "connect")
 # How `tidegate serve` is told not to spin.
 SLEEPING = ["--busy-poll", "0"]
 # Memory repeats: one run of each is enough.
@@ -47,8 +49,7 @@ ONCE = ("idle", "idle-http")
 # stacks, memory is nothing where there are no connections, and fixed buffers where there are no others.
 LEFT_OUT = {
     "veth": ("echo-spin", "idle-http"),
-    "limit": ("axum", "idle", "idle-http"),
-    "limit-2": ("axum", "idle", "idle-http"),
+    **dict.fromkeys(LIMITS, ("axum", "idle", "idle-http")),
     "smoltcp": ("echo-spin", "axum", "idle", "idle-http"),
     "ipstack": ("echo-spin", "axum", "idle-http"),
 }
@@ -61,8 +62,8 @@ def server(stack, work, arguments):
     if stack == "veth":
         return program("axum-app", "kernel") if work == "axum" else program("kernel-services")
     if stack in LIMITS:
-        # Its best way of waiting for each kind of work.
-        return program("limit", *LIMITS[stack], *(["--spin", "20"] if work == "echo-spin" else []))
+        own = LIMITS["limit-spin"] if stack == "limit" and work in SPINNING else LIMITS[stack]
+        return program("limit", *own)
     if stack == "ipstack":
         return program("ipstack-services")
     if stack == "smoltcp":

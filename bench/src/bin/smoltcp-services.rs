@@ -10,7 +10,7 @@ use anyhow::Context;
 use clap::Parser;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
+use smoltcp::iface::{Config, Interface, PollIngressSingleResult, SocketHandle, SocketSet};
 use smoltcp::phy::{self, DeviceCapabilities, Medium};
 use smoltcp::socket::tcp::{Socket, SocketBuffer, State};
 use smoltcp::time::Instant;
@@ -48,7 +48,10 @@ fn main() -> anyhow::Result<()> {
     loop {
         let now = Instant::now();
         for _ in 0..BURST {
-            iface.poll_ingress_single(now, &mut tun, &mut sockets);
+            if matches!(iface.poll_ingress_single(now, &mut tun, &mut sockets), PollIngressSingleResult::None)
+            {
+                break;
+            }
         }
         let mut moved = false;
         for served in &mut served {

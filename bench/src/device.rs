@@ -64,7 +64,15 @@ pub fn configure(name: &str) -> anyhow::Result<()> {
 /// # Errors
 /// As [`open`].
 pub fn stack() -> anyhow::Result<(Net, Driver)> {
-    let config = StackConfig { addrs: vec![(IpAddr::V4(STACK), PREFIX)], tcp: TcpConfig::default() };
+    stack_with(TcpConfig::default())
+}
+
+/// The same with other settings of TCP.
+///
+/// # Errors
+/// As [`open`].
+pub fn stack_with(tcp: TcpConfig) -> anyhow::Result<(Net, Driver)> {
+    let config = StackConfig { addrs: vec![(IpAddr::V4(STACK), PREFIX)], tcp };
     let driver = DriverConfig { busy_poll: Duration::from_micros(50) };
     Net::start_with(config, open()?, driver).context("cannot start the stack")
 }

@@ -14,7 +14,6 @@ import statistics
 import string
 import struct
 import sys
-import threading
 import time
 
 TCP_CONGESTION = 13
@@ -119,46 +118,6 @@ def put(host, port, size, algorithm, most_seconds):
 def name_of(stream):
     """The algorithm that the kernel really uses for this socket, as `ss -ti` tells it."""
     return stream.getsockopt(socket.IPPROTO_TCP, TCP_CONGESTION, 16).split(b"\0")[0].decode()
-
-
-def serve(folder, port, discard_port):
-    """The kernel's end: GET /ALGORITHM/NAME sends the file with that algorithm; another port discards. Prints `ready`."""
-
-    def answer(stream):
-        with stream:
-            request = b""
-            while b"\r\n\r\n" not in request:
-                request += stream.recv(4096) or sys.exit()
-            _, algorithm, name = request.split(b" ", 2)[1].decode().split("/")
-            stream.setsockopt(socket.IPPROTO_TCP, TCP_CONGESTION, algorithm.encode())
-            with open(os.path.join(folder, os.path.basename(name)), "rb") as file:
-                size = os.fstat(file.fileno()).st_size
-                head = f"HTTP/1.1 200 OK\r\ncontent-length: {size}\r\nx-congestion: {name_of(stream)}\r\n\r\n"
-                stream.sendall(head.encode())
-                stream.sendfile(file)
-
-    def discard(stream):
-        with stream:
-            while stream.recv(BLOCK):
-                pass
-
-    def accept(listener, handle):
-        def guarded(stream):
-            try:
-                handle(stream)
-            except OSError:
-                pass  # a client whose time was over
-
-        while True:
-            threading.Thread(target=guarded, args=(listener.accept()[0],), daemon=True).start()
-
-    listeners = [(socket.create_server(("", int(port))), answer), (socket.create_server(("", int(discard_port))), discard)]
-    threads = [threading.Thread(target=accept, args=pair) for pair in listeners]
-    for thread in threads:
-        thread.start()
-    print("ready", flush=True)
-    for thread in threads:
-        thread.join()
 
 
 def algorithms(*names):
@@ -351,7 +310,6 @@ def report(results, *title):
 COMMANDS = {
     "get": get,
     "put": put,
-    "serve": serve,
     "algorithms": algorithms,
     "record": record,
     "has": has,

@@ -237,7 +237,7 @@ def table(out, title, cells, columns, pairs, value, scale, digits, more_is_bette
         for ours, theirs in pairs:
             if is_behind(values.get(ours, []), values.get(theirs, []), more_is_better):
                 texts[ours] = f"**{texts[ours]} behind**"
-                behind.append(f"{title}: {key[0]}, {key[1]}")
+                behind.append(f"{title}: {key[0]}, {key[1]}, {dict(columns)[ours]}")
         out.append(f"| {key[0]}, {key[1]} | " + " | ".join(texts[variant] for variant, _ in columns) + " |")
     return behind
 

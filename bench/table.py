@@ -44,7 +44,7 @@ class Results:
         # Better a doubtful figure than none.
         some = {(line["work"], line["stack"]) for line in clean}
         lines, all_of_them = clean + [line for line in lines if (line["work"], line["stack"]) not in some], len(lines)
-        self.stolen = all_of_them - len(lines)
+        self.stolen, self.doubtful = all_of_them - len(lines), len(lines) - len(clean)
         self.lines = {(line["work"], line["stack"], line["round"]): line for line in lines}
         self.rounds = sorted({line["round"] for line in lines})
         self.stacks = list(dict.fromkeys(line["stack"] for line in lines))
@@ -152,13 +152,15 @@ def text(lines):
     judged = list(verdicts(results))
     if len(judged) > 1:
         parts.append(aligned(judged))
-    if results.stolen:
+    if results.stolen or results.doubtful:
         parts.append(left_out(results, lines))
     return "\n\n".join(parts)
 
 
 def left_out(results, lines):
-    return f"{results.stolen} of {len(lines)} runs lost more than 6 % of the machine to its neighbours and are left out."
+    """What neighbours spoiled, of all runs."""
+    kept = f"; {results.doubtful} more count all the same, since there are no others" if results.doubtful else ""
+    return f"{results.stolen} of {len(lines)} runs lost more than 6 % of the machine to its neighbours and are left out{kept}."
 
 
 def aligned(cells):

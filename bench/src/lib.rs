@@ -28,6 +28,15 @@ pub const CHARGEN: u16 = 19;
 /// HTTP/1.1.
 pub const HTTP: u16 = 80;
 
+/// Whose sockets a program that runs on two stacks uses.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum On {
+    /// The kernel's.
+    Kernel,
+    /// Tidegate's, behind a TUN device.
+    Tidegate,
+}
+
 /// What the servers of this package send on the chargen port.
 pub static PATTERN: [u8; 256 * 1024] = [b'.'; 256 * 1024];
 

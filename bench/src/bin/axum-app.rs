@@ -7,8 +7,8 @@ use std::net::Ipv4Addr;
 use axum::Router;
 use axum::routing::get;
 use axum::serve::ListenerExt;
-use clap::{Parser, ValueEnum};
-use tidegate_bench::{HTTP, device, ready};
+use clap::Parser;
+use tidegate_bench::{HTTP, On, device, ready};
 
 /// One axum program on two stacks
 #[derive(Debug, Parser)]
@@ -16,12 +16,6 @@ struct Options {
     /// Whose sockets
     #[arg(value_enum)]
     on: On,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum On {
-    Kernel,
-    Tidegate,
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -9,11 +9,11 @@ use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
 use tidegate::tcp::config::TcpConfig;
 use tidegate::tcp::congestion::CongestionControl;
-use tidegate_bench::{DISCARD, HTTP, PATTERN, device, ready};
+use tidegate_bench::{DISCARD, HTTP, On, PATTERN, device, ready};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 /// Sends and takes bytes on one of two stacks
@@ -28,12 +28,6 @@ struct Options {
     /// The most that a buffer of tidegate's may take
     #[arg(long, default_value_t = 64 << 20)]
     buffers: usize,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum On {
-    Kernel,
-    Tidegate,
 }
 
 #[tokio::main(flavor = "current_thread")]

@@ -177,8 +177,7 @@ pub struct Report {
     pub spurious: u64,
     /// Retransmission timeouts.
     pub timeouts: u64,
-    /// Of these, timeouts that loss recovery should have forestalled: the sender had known for a round trip and more that something
-    /// sent after the missing segment had been delivered (RFC 8985; only with SACK and timestamps is this fair to ask).
+    /// Of these, timeouts that loss recovery should have forestalled, see [`Missed`].
     pub avoidable: u64,
     /// When the receiver had read all that there was.
     pub finished: Option<Instant>,
@@ -207,12 +206,26 @@ pub struct Avoidable {
     pub at: Instant,
     /// Where the first missing segment begins, in bytes of the stream.
     pub offset: u64,
-    /// When that was sent last.
+    /// When that was sent last; for a probe, when anything was.
     pub sent: Instant,
-    /// When something was sent later that was delivered.
-    pub newer: Instant,
-    /// When the sender could know that.
-    pub known: Instant,
+    /// What was missed.
+    pub why: Missed,
+}
+
+/// The chance that a sender had to repair a loss before its timer fired (RFC 8985).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missed {
+    /// It had known for a round trip and more that something sent after the missing segment had been delivered (§6). Asked only of flows
+    /// with SACK and timestamps.
+    Overtaken {
+        /// When that was sent.
+        newer: Instant,
+        /// When the sender could know.
+        known: Instant,
+    },
+    /// Nobody had reported anything, and it sent no tail loss probe although nothing stood against one (§7). Asked only of flows with
+    /// SACK.
+    Probe,
 }
 
 /// A sender at one moment.
@@ -326,6 +339,7 @@ impl Running {
         self.flows.iter_mut().for_each(|end| end.act(&mut self.network, receiver));
         let wakes = self.flows.iter().filter_map(|end| end.wakes_at(now)).min();
         let event = self.network.next_event();
+        self.count_probes();
         let Some(next) = event.into_iter().chain(wakes).min().filter(|next| *next <= until) else {
             self.sample_before(until + Duration::from_nanos(1));
             return false;
@@ -344,6 +358,17 @@ impl Running {
         while let Ok((id, peer)) = self.network.stack(self.receiver).tcp().accept(self.listener) {
             let flow = self.flows.iter_mut().find(|flow| flow.addr == peer.ip());
             flow.expect("one of the senders").far = Some(id);
+        }
+    }
+
+    /// What hosts had to send was sent a moment ago.
+    fn count_probes(&mut self) {
+        for (end, watch) in self.flows.iter_mut().zip(self.watches.borrow_mut().iter_mut()) {
+            let probes = self.network.stack(end.host).counters().tcp_tail_probes;
+            if probes > end.probes {
+                end.probes = probes;
+                watch.probed();
+            }
         }
     }
 
@@ -391,6 +416,7 @@ impl Running {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::tcp::{Flags, TcpHeader};
 
     /// Two flows, one of them late and farther away: both are served, and their figures differ as their paths do.
     #[test]
@@ -414,5 +440,53 @@ mod tests {
             |flow| running.samples(flow).iter().map(|s| s.srtt).filter(|srtt| !srtt.is_zero()).min();
         let srtts = [0, 1].map(shortest).map(Option::unwrap_or_default);
         assert!(srtts[1] >= srtts[0] + Duration::from_millis(20), "{srtts:?}");
+    }
+
+    /// A flow of 60,000 bytes with these settings over a path that loses what `loses` says, by its place in the stream and its flags.
+    fn timeouts(tcp: TcpConfig, mut loses: impl FnMut(u32, u8) -> bool + 'static) -> (u64, Vec<Missed>) {
+        let flows = vec![Flow { tcp, bytes: 60_000, ..Flow::default() }];
+        let link = LinkConfig { rate: Some(8_000_000), ..LinkConfig::default() };
+        let mut running = Dumbbell { flows, ..Dumbbell::symmetric(link) }.lay();
+        let (from, to) = running.bottleneck();
+        let mut first = None;
+        running.network().set_filter(from, to, move |packet, _| {
+            let (tcp, _) = TcpHeader::parse(&packet[20..]).expect("a TCP segment");
+            let first = *first.get_or_insert(tcp.seq + 1);
+            !loses(tcp.seq.since(first), tcp.flags.0)
+        });
+        assert!(running.run_to_end(Instant::from_millis(60_000)));
+        let missed = running.avoidable(0).iter().map(|timeout| timeout.why).collect();
+        (running.report(0).timeouts, missed)
+    }
+
+    /// RFC 8985 §7: the last segment is lost. A probe repairs that; without one there is a timeout, and it is told as avoidable.
+    #[test]
+    fn a_timeout_that_a_probe_forestalls_is_avoidable() {
+        let last_once = || {
+            let mut lost = false;
+            move |_: u32, flags: u8| flags & Flags::FIN.0 != 0 && !std::mem::replace(&mut lost, true)
+        };
+        assert_eq!(timeouts(TcpConfig::default(), last_once()), (0, vec![]));
+        let silent = TcpConfig { tail_loss_probe: false, ..TcpConfig::default() };
+        assert_eq!(timeouts(silent, last_once()), (1, vec![Missed::Probe]));
+        // Who cannot report needs no probe.
+        let mute = TcpConfig { sack: false, ..TcpConfig::default() };
+        assert_eq!(timeouts(mute, last_once()), (1, vec![]));
+    }
+
+    /// RFC 8985 §6: a segment is lost twice. RACK finds out by what was sent after its copy; who counts (RFC 6675) waits for the timer.
+    #[test]
+    fn a_timeout_that_rack_forestalls_is_avoidable() {
+        let third_twice = || {
+            let mut lost = 0;
+            move |seq: u32, _: u8| {
+                lost += u32::from(seq == 2 * 1448);
+                seq == 2 * 1448 && lost <= 2
+            }
+        };
+        assert_eq!(timeouts(TcpConfig::default(), third_twice()), (0, vec![]));
+        let counts = TcpConfig { rack: false, ..TcpConfig::default() };
+        let (timeouts, missed) = timeouts(counts, third_twice());
+        assert!(matches!((timeouts, &missed[..]), (1, [Missed::Overtaken { .. }])), "{timeouts}: {missed:?}");
     }
 }

@@ -39,6 +39,7 @@ pub(super) struct End {
     /// Each direction is closed by its writer.
     shut: [bool; 2],
     pub(super) timeouts: u64,
+    pub(super) probes: u64,
     pub(super) finished: Option<Instant>,
     pub(super) samples: Vec<Sample>,
 }
@@ -58,6 +59,7 @@ impl End {
             rests: [Instant::ZERO; 2],
             shut: [false; 2],
             timeouts: 0,
+            probes: 0,
             finished: None,
             samples: Vec::new(),
         }

@@ -1,10 +1,11 @@
 //! What the packets of one flow say: which bytes are sent for the first time, which arrive for nothing, and whether a retransmission
-//! timeout could have been avoided (RFC 8985 §1: RACK-TLP repairs a loss when something sent later is delivered).
+//! timeout could have been avoided (RFC 8985 §1): RACK repairs a loss when something sent later is delivered, and where nothing is,
+//! a tail loss probe makes it so. It judges by packets; of the sender it hears only which of them were probes.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::super::{HostId, Traced};
-use super::Avoidable;
+use super::{Avoidable, Missed};
 use crate::base::ranges::RangeSet;
 use crate::base::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
@@ -22,7 +23,10 @@ pub(super) struct Watch {
     addr: [u8; 4],
     /// The first sequence number of data.
     first: Option<SeqNum>,
-    /// Offsets in the stream: the first that was never sent, and the first that is not acknowledged.
+    /// SACK and timestamps, as far as they are agreed on.
+    sack: bool,
+    timestamps: bool,
+    /// Offsets in the stream, in which a FIN takes one: the first that was never sent, and the first that is not acknowledged.
     next: u64,
     una: u64,
     arrived: RangeSet,
@@ -32,11 +36,26 @@ pub(super) struct Watch {
     evidence: VecDeque<(Instant, Instant)>,
     min_rtt: Option<Duration>,
     max_rtt: Duration,
+    tail: Tail,
     pub(super) sent: u64,
     pub(super) resent: u64,
     pub(super) spurious: u64,
     pub(super) received: u64,
     pub(super) avoidable: Vec<Avoidable>,
+}
+
+/// What decides whether a tail loss probe was due (RFC 8985 §7).
+#[derive(Default)]
+struct Tail {
+    /// SYNs sent, and whether the sender is sure to know of a round trip.
+    syns: u32,
+    measured: bool,
+    /// The packet that left last: when, and whether it repeated something.
+    last: Option<(Instant, bool)>,
+    /// A repair goes on until this is acknowledged.
+    recover: u64,
+    /// The probe that is not answered: the end of the stream when it left, and whether it repeated something.
+    probe: Option<(u64, bool)>,
 }
 
 /// Transmissions of one segment.
@@ -55,6 +74,8 @@ impl Watch {
             receiver,
             addr,
             first: None,
+            sack: false,
+            timestamps: false,
             next: 0,
             una: 0,
             arrived: RangeSet::new(),
@@ -62,6 +83,7 @@ impl Watch {
             evidence: VecDeque::new(),
             min_rtt: None,
             max_rtt: Duration::ZERO,
+            tail: Tail::default(),
             sent: 0,
             resent: 0,
             spurious: 0,
@@ -98,16 +120,29 @@ impl Watch {
     fn leaves(&mut self, tcp: &TcpHeader, len: u64, now: Instant) {
         if tcp.flags.has(Flags::SYN) {
             self.first = Some(tcp.seq + 1);
+            (self.sack, self.timestamps) = (tcp.options.sack_permitted, tcp.options.timestamps.is_some());
+            self.tail.syns += 1;
         }
-        let Some(start) = self.offset(tcp.seq, self.next).filter(|_| len > 0) else { return };
+        let fin = u64::from(tcp.flags.has(Flags::FIN));
+        let Some(start) = self.offset(tcp.seq, self.next).filter(|_| len + fin > 0) else { return };
         let end = start + len;
         self.sent += len;
         self.resent += self.next.min(end).saturating_sub(start);
-        self.next = self.next.max(end);
+        let repeats = start < self.next;
+        self.next = self.next.max(end + fin);
+        self.tail.last = Some((now, repeats));
+        if repeats {
+            self.tail.recover = self.next;
+        }
+        if len == 0 {
+            return;
+        }
+        // What is cut differently the second time overlaps what lies before it.
+        let overlapped = self.under_way.range(..end).next_back().filter(|_| repeats).map(|(_, sent)| sent.at);
         for (_, sent) in self.under_way.range_mut(start..end) {
             (sent.before, sent.at) = (Some(sent.at), now);
         }
-        self.under_way.entry(start).or_insert(Sent { end, at: now, before: None, sacked: false });
+        self.under_way.entry(start).or_insert(Sent { end, at: now, before: overlapped, sacked: false });
     }
 
     fn arrives(&mut self, tcp: &TcpHeader, len: u64) {
@@ -121,12 +156,22 @@ impl Watch {
     /// The sender learns what was delivered.
     fn acknowledges(&mut self, tcp: &TcpHeader, now: Instant) {
         let Some(una) = self.offset(tcp.ack, self.una) else { return };
-        let mut newest = None;
+        if tcp.flags.has(Flags::SYN) {
+            self.sack &= tcp.options.sack_permitted;
+            self.timestamps &= tcp.options.timestamps.is_some();
+            self.tail.measured = self.tail.syns == 1;
+        }
+        let (mut newest, mut once, mut again) = (None, false, false);
         while let Some(entry) = self.under_way.first_entry().filter(|entry| entry.get().end <= una) {
             let sent = entry.remove();
+            (once, again) = (once || sent.before.is_none(), again || sent.before.is_some());
             newest = newest.max(self.delivered(&sent, now));
         }
+        // Karn's rule (RFC 6298 §3), as strict as it can be taken.
+        self.tail.measured |= once && !again;
         self.una = self.una.max(una);
+        // RFC 8985 §7.4: new data, or something behind the probe, was acknowledged.
+        self.tail.probe = self.tail.probe.filter(|&(end, repeats)| una < end + u64::from(repeats));
         for &(left, right) in &tcp.options.sack {
             let (Some(left), Some(right)) = (self.offset(left, self.una), self.offset(right, self.una))
             else {
@@ -168,17 +213,45 @@ impl Watch {
         Some(sent.at)
     }
 
-    /// The sender's retransmission timer fired at `now`. The timeout was avoidable if the sender knew, for at least the longest
-    /// round trip, that something had been delivered which was sent after the first segment under way.
+    /// The packet that left last was a tail loss probe, which repairs nothing that is known to be lost.
+    pub(super) fn probed(&mut self) {
+        let repeats = self.tail.last.is_some_and(|(_, repeats)| repeats);
+        self.tail.probe = Some((self.next, repeats));
+        if repeats {
+            self.tail.recover = self.una;
+        }
+    }
+
+    /// The sender's retransmission timer fired at `now`.
     pub(super) fn timed_out(&mut self, now: Instant) {
-        let Some((_, first)) = self.under_way.range(self.una..).next() else { return };
+        let avoidable = self.overtaken(now).or_else(|| self.unprobed());
+        self.avoidable.extend(avoidable.map(|(sent, why)| Avoidable {
+            at: now,
+            offset: self.una,
+            sent,
+            why,
+        }));
+        self.tail.recover = self.next;
+    }
+
+    /// The timeout was avoidable if the sender knew, for at least the longest round trip, that something had been delivered which was
+    /// sent after the first segment under way. Without timestamps it cannot always know.
+    fn overtaken(&self, now: Instant) -> Option<(Instant, Missed)> {
+        let (_, first) = self.under_way.range(self.una..).next().filter(|_| self.sack && self.timestamps)?;
         // What the timeout itself sent again does not count; what the receiver had reported and then dropped could not be known.
         let at = if first.at == now { first.before } else { Some(first.at) };
-        let Some(sent) = at.filter(|_| !first.sacked) else { return };
-        let Some(&(newer, known)) = self.evidence.iter().find(|(newer, _)| *newer > sent) else { return };
+        let sent = at.filter(|_| !first.sacked)?;
+        let &(newer, known) = self.evidence.iter().find(|(newer, _)| *newer > sent)?;
         let known = known.max(sent);
-        if known + self.max_rtt + SLACK < now {
-            self.avoidable.push(Avoidable { at: now, offset: self.una, sent, newer, known });
-        }
+        (known + self.max_rtt + SLACK < now).then_some((sent, Missed::Overtaken { newer, known }))
+    }
+
+    /// The timeout was avoidable if no probe preceded it although nothing stood against one (RFC 8985 §7.2, §7.3): nothing is reported,
+    /// nothing is being repaired, no probe is unanswered, and a round trip is known. The probe's timer never is the later one.
+    fn unprobed(&self) -> Option<(Instant, Missed)> {
+        let Tail { measured, last, recover, probe, .. } = self.tail;
+        let reported = self.under_way.range(self.una..).any(|(_, sent)| sent.sacked);
+        let due = self.sack && measured && self.una >= recover && probe.is_none() && !reported;
+        last.filter(|_| due && self.una < self.next).map(|(sent, _)| (sent, Missed::Probe))
     }
 }

@@ -55,20 +55,17 @@ pub struct Arrival {
     pub now: Instant,
     /// The shortest round trip known.
     pub min_rtt: Option<Duration>,
-    /// The path was seen to reorder: originals may come late.
-    pub reorders: bool,
     /// The time that the timestamp echoed by the peer stands for, in milliseconds that wrap.
     pub echoed: Option<u32>,
 }
 
 impl Arrival {
     /// RFC 8985 §6.2 step 2: an acknowledgement that comes sooner than any round trip took, or echoes an earlier timestamp, means
-    /// the original. Of what SACK reports behind a hole the echo says nothing, since it stays that of the last segment in order (RFC 7323
-    /// §4.3); where originals are known to come late they still have the doubt, or what they overtook would be sent again, too.
+    /// the original. Of what SACK reports behind a hole the echo says nothing: it stays that of the last segment in order (RFC 7323
+    /// §4.3).
     fn may_be_of_original(&self, record: &Record, acknowledged: bool) -> bool {
         let sent = record.sent_at.as_millis() as u32;
-        let told = acknowledged || self.reorders;
-        let older = told && self.echoed.is_some_and(|echoed| (echoed.wrapping_sub(sent) as i32) < 0);
+        let older = acknowledged && self.echoed.is_some_and(|echoed| (echoed.wrapping_sub(sent) as i32) < 0);
         let early = self.min_rtt.is_some_and(|min| self.now.since(record.sent_at) < min);
         record.retransmitted && (older || early)
     }
@@ -121,7 +118,7 @@ mod tests {
     /// sent at the same time the one that ends last, in whatever order they are noted.
     #[test]
     fn the_newest_is_what_was_sent_last_and_ends_last() {
-        let arrival = Arrival { now: T(100), min_rtt: None, reorders: false, echoed: None };
+        let arrival = Arrival { now: T(100), min_rtt: None, echoed: None };
         for (older, newer) in
             [(sent(1, 10), sent(2, 5)), (sent(2, 5), sent(2, 10)), (sent(1, 5), sent(2, 10))]
         {
@@ -143,7 +140,7 @@ mod tests {
         again.retransmitted = true;
         let of_original = |record: &Record, echoed, now| {
             let min_rtt = Some(Duration::from_millis(20));
-            Arrival { now: T(now), min_rtt, reorders: false, echoed }.may_be_of_original(record, true)
+            Arrival { now: T(now), min_rtt, echoed }.may_be_of_original(record, true)
         };
         assert!(of_original(&again, Some(49), 90) && !of_original(&again, Some(50), 90));
         assert!(of_original(&again, None, 69) && !of_original(&again, None, 70));

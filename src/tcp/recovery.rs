@@ -161,7 +161,6 @@ impl Tcb {
         Arrival {
             now: env.now,
             min_rtt: self.rtt.min_rtt(),
-            reorders: self.recovery.reordering.seen > 0,
             echoed: self.echoed(segment).map(|ecr| ecr.wrapping_sub(self.ts.offset)),
         }
     }

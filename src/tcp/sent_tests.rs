@@ -6,7 +6,7 @@ const T: fn(u64) -> Instant = Instant::from_millis;
 const START: SeqNum = SeqNum(u32::MAX - 5);
 
 fn arrival(now: Instant) -> Arrival {
-    Arrival { now, min_rtt: None, reorders: false, echoed: None }
+    Arrival { now, min_rtt: None, echoed: None }
 }
 
 /// Records of these lengths, sent one millisecond apart, from just below the wrap of the sequence numbers on.
@@ -259,14 +259,6 @@ fn a_retransmission_reported_behind_a_hole_is_the_newest() {
     assert_eq!(reported.newest.map(|newest| newest.sent_at), Some(T(11)));
     queue.acknowledge(START + 10, None, &old, &mut acknowledged);
     assert_eq!(acknowledged.newest, None);
-    // Where the path reorders, the doubt is the original's.
-    let mut doubted = Delivered::default();
-    let mut queue = self::queue(&[10, 10]);
-    queue.mark_all_lost(None, T(9));
-    again(&mut queue, 20, 1_000, 10);
-    again(&mut queue, 20, 1_000, 11);
-    queue.sack(START + 10, START + 20, &Arrival { reorders: true, ..old }, &mut doubted);
-    assert_eq!(doubted.newest, None);
 }
 
 /// RFC 8985 §6.3: a timeout spares what left less than a round trip ago, but not the first.

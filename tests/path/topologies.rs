@@ -8,14 +8,20 @@ use tidegate::base::time::Duration;
 use tidegate::device::Capabilities;
 use tidegate::sim::LinkConfig;
 use tidegate::sim::flows::{Dumbbell, Flow, Report, Running};
+use tidegate::tcp::config::{Ecn, TcpConfig};
 use tidegate::tcp::congestion::CongestionControl;
 
 use crate::common::*;
+
+/// How often the queue is looked at.
+const SAMPLED: Duration = Duration::from_millis(10);
 
 /// A path and one flow over it, for each algorithm.
 struct Topology {
     forward: &'static str,
     backward: &'static str,
+    /// What both ends do about congestion marks.
+    ecn: Ecn,
     /// What happens in mid-flow: after so long, both directions become these.
     changes: &'static [(Duration, &'static str, &'static str)],
     offload: bool,
@@ -29,7 +35,8 @@ struct Topology {
 impl Topology {
     fn of(forward: &'static str, backward: &'static str) -> Self {
         let (warm, over) = (Duration::from_secs(3), Duration::from_secs(17));
-        Topology { forward, backward, changes: &[], offload: true, lateness: Duration::ZERO, warm, over }
+        let (ecn, lateness) = (Ecn::Off, Duration::ZERO);
+        Topology { forward, backward, ecn, changes: &[], offload: true, lateness, warm, over }
     }
 
     fn run(&self, congestion: CongestionControl) -> (Running, Report) {
@@ -41,7 +48,7 @@ impl Topology {
 
     fn lay(&self, congestion: CongestionControl) -> Dumbbell {
         let device = if self.offload { Capabilities::offload(1500) } else { Capabilities::plain(1500) };
-        let tcp = plain(congestion);
+        let tcp = TcpConfig { ecn: self.ecn, ..plain(congestion) };
         let flows = vec![Flow {
             tcp: tcp.clone(),
             capabilities: device,
@@ -52,6 +59,7 @@ impl Topology {
             backward: path(self.backward),
             receiver: tcp,
             flows,
+            sample_every: Some(SAMPLED),
             ..Dumbbell::symmetric(path(self.forward))
         }
     }
@@ -68,16 +76,38 @@ impl Topology {
     }
 
     /// Each algorithm uses so much of `rate`, with so many timeouts at most, of which none was avoidable.
-    fn check(&self, rate: u64, loss: f64, least: f64, timeouts: RangeInclusive<u64>) {
-        for &congestion in ALGORITHMS {
-            let (_, report) = self.run(congestion);
+    fn check(&self, rate: u64, loss: f64, least: f64, timeouts: RangeInclusive<u64>) -> Vec<Ran> {
+        let runs = ALGORITHMS.iter().map(|&congestion| {
+            let (running, report) = self.run(congestion);
             let share = share(&report, self.over, rate, loss);
             let told = format!("{}: {share:.3} of the path, {report:?}", congestion.name());
             println!("{told}");
             assert!(share >= least, "{told}");
             assert!(timeouts.contains(&report.timeouts) && report.avoidable == 0, "{told}");
-        }
+            Ran { congestion, running, report }
+        });
+        runs.collect()
     }
+
+    /// The queue stays short: so long on average, as the time that it takes to leave, and in nineteen of twenty looks.
+    fn check_queue(&self, rate: u64, ran: &Ran, mean: Duration, mostly: Duration) {
+        let counts = ran.running.samples(0).iter().filter(|sample| sample.at >= at(self.warm));
+        let mut bytes: Vec<usize> = counts.map(|sample| sample.queue).collect();
+        bytes.sort_unstable();
+        let time = |bytes: usize| Duration::from_secs_f64(bytes as f64 * 8.0 / rate as f64);
+        let (is, nearly) =
+            (time(bytes.iter().sum::<usize>() / bytes.len()), time(bytes[bytes.len() * 19 / 20]));
+        let told = format!("{}: {is:?} on average, {nearly:?} mostly", ran.congestion.name());
+        println!("{told}");
+        assert!(is <= mean && nearly <= mostly, "{told}");
+    }
+}
+
+/// One algorithm's run over a topology.
+struct Ran {
+    congestion: CongestionControl,
+    running: Running,
+    report: Report,
 }
 
 fn path(text: &str) -> LinkConfig {
@@ -91,11 +121,33 @@ fn a_drop_tail_queue() {
     topology.check(20 * MBIT, 0.0, 0.9, 0..=0);
 }
 
-/// RFC 8289: CoDel keeps the queue at 5 ms; the flow still uses most of the line.
+/// How long CoDel's queue may be: its target on average. What a window has too much after a slow start, or while BBR probes for more, it
+/// takes a few round trips to say.
+const CODEL: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(25));
+
+/// RFC 8289: CoDel keeps the queue at 5 ms, of 600 that it has room for; the flow still uses most of the line.
 #[test]
 fn a_codel_queue() {
     let topology = Topology::of("delay 20ms rate 20mbit queue 1000p codel on", "delay 20ms rate 20mbit");
-    topology.check(20 * MBIT, 0.0, 0.75, 0..=0);
+    for ran in topology.check(20 * MBIT, 0.0, 0.8, 0..=0) {
+        topology.check_queue(20 * MBIT, &ran, CODEL.0, CODEL.1);
+    }
+}
+
+/// RFC 3168 §5, RFC 8289: the same queue marks where it would drop. Both ends agree on that, so nothing is dropped or sent again;
+/// the queue is as short and the line as busy.
+#[test]
+fn a_codel_queue_that_marks() {
+    let ends = ("delay 20ms rate 20mbit queue 1000p codel ecn", "delay 20ms rate 20mbit");
+    let topology = Topology { ecn: Ecn::Request, ..Topology::of(ends.0, ends.1) };
+    for mut ran in topology.check(20 * MBIT, 0.0, 0.8, 0..=0) {
+        topology.check_queue(20 * MBIT, &ran, CODEL.0, CODEL.1);
+        let (from, to) = ran.running.bottleneck();
+        let link = ran.running.network().link_counters(from, to);
+        let told = format!("{}: {link:?}, {:?}", ran.congestion.name(), ran.report);
+        assert!(link.marked > 0, "{told}");
+        assert_eq!((link.queue_long, link.queue_full, ran.report.resent), (0, 0, 0), "{told}");
+    }
 }
 
 /// Random loss of 1 %: repaired by fast recovery alone.
@@ -144,10 +196,8 @@ fn jitter() {
 fn reordering() {
     let topology =
         Topology::of("delay 20ms rate 20mbit queue 40ms reorder 2%/10ms", "delay 20ms rate 20mbit");
-    topology.check(20 * MBIT, 0.0, 0.85, 0..=0);
-    for &congestion in ALGORITHMS {
-        let (_, report) = topology.run(congestion);
-        assert!(report.spurious * 100 < report.sent, "{}: {report:?}", congestion.name());
+    for ran in topology.check(20 * MBIT, 0.0, 0.85, 0..=0) {
+        assert!(ran.report.spurious * 100 < ran.report.sent, "{}: {:?}", ran.congestion.name(), ran.report);
     }
 }
 
@@ -195,13 +245,18 @@ fn a_datacentre_with_a_short_queue() {
     }
 }
 
-/// 600 ms by satellite with some loss: the window must grow to hundreds of segments and come back after each loss.
+/// 600 ms by satellite, which is 500 segments, without loss and with one packet in ten thousand lost: the window must grow to hundreds of
+/// segments, and come back after each loss, which NewReno does by one segment in each 600 ms.
 #[test]
 fn a_satellite() {
-    let ends = ("delay 300ms rate 10mbit queue 300ms", "delay 300ms rate 10mbit");
+    const CLEAN: &str = "delay 300ms rate 10mbit queue 300ms";
+    const LOSSY: &str = "delay 300ms rate 10mbit queue 300ms loss 0.01%";
     let (warm, over) = (Duration::from_secs(15), Duration::from_secs(60));
-    let topology = Topology { warm, over, ..Topology::of(ends.0, ends.1) };
-    topology.check(10 * MBIT, 0.0, 0.8, 0..=0);
+    let of = |forward| Topology { warm, over, ..Topology::of(forward, "delay 300ms rate 10mbit") };
+    of(CLEAN).check(10 * MBIT, 0.0, 0.8, 0..=0);
+    for ran in of(LOSSY).check(10 * MBIT, 0.0001, 0.4, 0..=0) {
+        assert!(ran.report.resent > 0, "{} lost nothing: {:?}", ran.congestion.name(), ran.report);
+    }
 }
 
 /// Two seconds of queue in front of a slow line: the round trip grows to fifty times its length, and no timeout is too short for

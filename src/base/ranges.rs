@@ -37,6 +37,23 @@ impl RangeSet {
         merged.0..merged.1
     }
 
+    /// Forgets `range`.
+    pub fn remove(&mut self, range: Range<u64>) {
+        let from = self.behind(range.start);
+        let to = from + self.ranges.range(from..).take_while(|&&(start, _)| start < range.end).count();
+        if from == to || range.is_empty() {
+            return;
+        }
+        let before = (self.ranges[from].0, range.start);
+        let behind = (range.end, self.ranges[to - 1].1);
+        self.ranges.drain(from..to);
+        for (start, end) in [behind, before] {
+            if start < end {
+                self.ranges.insert(from, (start, end));
+            }
+        }
+    }
+
     /// Forgets everything below `bound`.
     pub fn remove_below(&mut self, bound: u64) {
         while self.ranges.pop_front_if(|&mut (_, end)| end <= bound).is_some() {}
@@ -156,6 +173,10 @@ mod tests {
                     1 => {
                         set.remove_above(start + 20);
                         model[start as usize + 20..].fill(false);
+                    }
+                    2 | 3 => {
+                        set.remove(start..start + len);
+                        model[start as usize..(start + len) as usize].fill(false);
                     }
                     _ => {
                         set.insert(start..start + len);

@@ -5,7 +5,7 @@ use crate::base::time::{Duration, Instant};
 use crate::wire::seq::SeqNum;
 
 use super::rate::Departure;
-use super::sent::Record;
+use super::record::Record;
 
 /// What an acknowledgement took away or reported as arrived.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

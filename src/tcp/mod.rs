@@ -33,6 +33,7 @@ mod rack;
 mod rate;
 mod reassembly;
 mod receive;
+mod record;
 mod recovery;
 mod report;
 mod rtt;

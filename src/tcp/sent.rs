@@ -1,8 +1,9 @@
 //! What is under way: one record per transmission, super-segments included, from SND.UNA to SND.NXT in order; the scoreboard of
 //! RFC 6675. SACK and loss detection mark records, splitting them where less than all of one is meant; output sends lost ones again.
 //!
-//! The work an acknowledgement makes is bounded by what it newly tells: SACK blocks repeat themselves, so the ranges known are kept
-//! merged; and RACK looks at transmissions in the order of their time, through a log that each of them passes once.
+//! The work an acknowledgement makes is bounded by what it newly tells, whatever is under way: SACK blocks repeat themselves, so the
+//! ranges known are kept merged, and so are those lost, so that the first is at hand; RACK looks at transmissions in the order of their
+//! time, through a log that each of them passes once; and what was judged by count is not looked at again.
 
 use std::collections::VecDeque;
 
@@ -12,41 +13,10 @@ use crate::wire::seq::SeqNum;
 
 use super::delivered::{Arrival, Delivered};
 use super::rate::Departure;
+use super::record::{Census, Mark, Record, largest};
 
 /// Records that an empty queue keeps memory for.
 const KEPT: usize = 256;
-
-/// What is known of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Mark {
-    /// It is under way.
-    Outstanding,
-    /// SACK says that it arrived.
-    Sacked,
-    /// It counts as lost and waits to be sent again.
-    Lost,
-}
-
-/// One transmission: a range of sequence numbers that left in one frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Record {
-    /// The first sequence number.
-    pub start: SeqNum,
-    /// The one behind the last.
-    pub end: SeqNum,
-    /// When it was sent the last time.
-    pub sent_at: Instant,
-    /// How far delivery was then.
-    pub departure: Departure,
-    /// It was sent more than once: no round trip can be measured on it (Karn's rule).
-    pub retransmitted: bool,
-    /// What is known of it.
-    pub mark: Mark,
-    /// Sequence numbers of the largest segment in it: the MSS it was cut to, or all of it.
-    pub segment: u16,
-    /// The number of its last transmission.
-    number: u32,
-}
 
 /// A transmission in the order of time. It is stale once its records were delivered, marked, or sent again.
 #[derive(Clone, Copy, Debug)]
@@ -55,30 +25,6 @@ struct Logged {
     end: SeqNum,
     sent_at: Instant,
     number: u32,
-}
-
-/// Segments under way, by what is known of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Census {
-    /// All of them.
-    pub all: u32,
-    /// Those that SACK reported.
-    pub sacked: u32,
-    /// Those that count as lost.
-    pub lost: u32,
-    /// Those that were sent again since.
-    pub retransmitted: u32,
-}
-
-impl Record {
-    /// How many segments it is; a FIN at `fin` rides on the last.
-    fn segments(&self, fin: Option<SeqNum>) -> u32 {
-        segments(self.start, self.end, self.segment.into(), fin)
-    }
-
-    fn len(&self) -> u32 {
-        self.end.since(self.start)
-    }
 }
 
 /// The records in order of sequence numbers, without gaps.
@@ -94,9 +40,11 @@ pub struct SentQueue {
     sacked_segments: u32,
     /// Past the highest number that SACK reported or an acknowledgement covered (RACK.fack).
     highest: Option<SeqNum>,
-    lost: u32,
-    /// No record before it is lost.
-    first_lost: SeqNum,
+    /// What counts as lost, as positions.
+    lost: RangeSet,
+    lost_bytes: u32,
+    /// The position up to which [`SentQueue::mark_below_sacked`] has judged everything.
+    judged: u64,
     /// A sequence number and its position.
     origin: (SeqNum, u64),
 }
@@ -112,28 +60,30 @@ impl SentQueue {
             sacked_bytes: 0,
             sacked_segments: 0,
             highest: None,
-            lost: 0,
-            first_lost: SeqNum(0),
+            lost: RangeSet::new(),
+            lost_bytes: 0,
+            judged: 0,
             origin: (SeqNum(0), 0),
         }
     }
 
     /// Nothing is under way any more, and all is as new; memory for [`KEPT`] records stays.
     pub fn recycle(&mut self) {
-        let SentQueue { mut records, mut log, mut sacked, .. } = std::mem::replace(self, SentQueue::new());
+        let SentQueue { mut records, mut log, mut sacked, mut lost, .. } =
+            std::mem::replace(self, SentQueue::new());
         records.clear();
         records.shrink_to(KEPT);
         log.clear();
         log.shrink_to(KEPT);
         sacked.clear(KEPT);
-        *self = SentQueue { records, log, sacked, ..SentQueue::new() };
+        lost.clear(KEPT);
+        *self = SentQueue { records, log, sacked, lost, ..SentQueue::new() };
     }
 
     /// Notes a new transmission at the end, in segments of `mss`.
     pub fn push(&mut self, start: SeqNum, end: SeqNum, mss: u32, departure: Departure, now: Instant) {
         if self.records.is_empty() {
             self.origin.0 = start;
-            self.first_lost = start;
         }
         let number = self.log(start, end, now);
         self.records.push_back(Record {
@@ -164,6 +114,13 @@ impl SentQueue {
         self.records.partition_point(|record| record.end.at_or_before(seq))
     }
 
+    /// The record at `index`. What walks over records asks here, so that tests can count the steps.
+    fn at(&self, index: usize) -> Option<&Record> {
+        #[cfg(test)]
+        tests::count_step();
+        self.records.get(index)
+    }
+
     /// True if nothing is under way.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
@@ -191,7 +148,7 @@ impl SentQueue {
 
     /// Sequence numbers that count as lost and are not sent again yet.
     pub fn lost(&self) -> u32 {
-        self.lost
+        self.lost_bytes
     }
 
     /// Sequence numbers that SACK reported.
@@ -228,7 +185,7 @@ impl SentQueue {
         arrival: &Arrival,
         delivered: &mut Delivered,
     ) {
-        while let Some(&record) = self.records.front() {
+        while let Some(&record) = self.at(0) {
             if !record.start.before(una) {
                 break;
             }
@@ -249,7 +206,7 @@ impl SentQueue {
         let position = self.position(una);
         self.origin = (una, position);
         self.sacked.remove_below(position);
-        self.first_lost = self.first_lost.latest(una);
+        self.judged = self.judged.max(position);
         while self.log.front().is_some_and(|logged| logged.end.at_or_before(una)) {
             self.log.pop_front();
         }
@@ -263,7 +220,10 @@ impl SentQueue {
                 // Parts of a segment count as segments, too: all of them together count for no less than the whole did.
                 self.sacked_segments = self.sacked_segments.saturating_sub(part.segments(None));
             }
-            Mark::Lost => self.lost -= part.len(),
+            Mark::Lost => {
+                self.lost_bytes -= part.len();
+                self.lost.remove(self.position(part.start)..self.position(part.end));
+            }
             Mark::Outstanding => {}
         }
     }
@@ -288,7 +248,7 @@ impl SentQueue {
             let (from, to) = (self.seq(gap.start), self.seq(gap.end));
             let mut index = self.cut(from);
             self.cut(to);
-            while let Some(&record) = self.records.get(index).filter(|record| record.start.before(to)) {
+            while let Some(&record) = self.at(index).filter(|record| record.start.before(to)) {
                 self.forget(&record);
                 self.records[index].mark = Mark::Sacked;
                 self.sacked_bytes += record.len();
@@ -330,7 +290,7 @@ impl SentQueue {
         window: Duration,
         now: Instant,
     ) -> (u32, Option<Duration>) {
-        let before = self.lost;
+        let before = self.lost_bytes;
         while let Some(&Logged { start, end, sent_at, number }) = self.log.front() {
             if sent_at > newest.0 {
                 break;
@@ -338,13 +298,13 @@ impl SentQueue {
             let due = now.since(sent_at) >= window;
             let mut under_way = false;
             let mut index = self.index_of(start.latest(self.origin.0));
-            while let Some(record) = self.records.get(index).filter(|record| record.start.before(end)) {
+            while let Some(record) = self.at(index).filter(|record| record.start.before(end)) {
                 if record.number == number && record.mark == Mark::Outstanding {
                     let overtaken = sent_at < newest.0 || record.end.before(newest.1);
                     match (overtaken, due) {
                         (true, true) => self.mark_lost(index),
                         (true, false) => {
-                            return (self.lost - before, Some(window - now.since(sent_at)));
+                            return (self.lost_bytes - before, Some(window - now.since(sent_at)));
                         }
                         (false, _) => under_way = true,
                     }
@@ -356,36 +316,47 @@ impl SentQueue {
             }
             self.log.pop_front();
         }
-        (self.lost - before, None)
+        (self.lost_bytes - before, None)
     }
 
     fn mark_lost(&mut self, index: usize) {
         let record = &mut self.records[index];
         debug_assert_eq!(record.mark, Mark::Outstanding);
         record.mark = Mark::Lost;
-        let (start, len) = (record.start, record.len());
-        self.lost += len;
-        if start.before(self.first_lost) {
-            self.first_lost = start;
-        }
+        let (start, end) = (record.start, record.end);
+        self.lost_bytes += end.since(start);
+        self.lost.insert(self.position(start)..self.position(end));
     }
 
     /// RFC 6675 §4, IsLost, in segments: what has at least `threshold` of them reported above it, sent once.
     pub fn mark_below_sacked(&mut self, threshold: u32) -> u32 {
-        let before = self.lost;
-        let mut above = self.sacked_segments;
-        for index in 0..self.records.len() {
-            if above < threshold {
-                break;
+        let before = self.lost_bytes;
+        let Some(bound) = self.below_sacked(threshold) else { return 0 };
+        let mut index = self.index_of(self.seq(self.judged.max(self.origin.1)));
+        while let Some(record) = self.at(index).filter(|record| record.start.before(bound)) {
+            if record.mark == Mark::Outstanding && !record.retransmitted {
+                self.mark_lost(index);
             }
-            let record = self.records[index];
-            match record.mark {
-                Mark::Sacked => above = above.saturating_sub(record.segments(None)),
-                Mark::Outstanding if !record.retransmitted => self.mark_lost(index),
-                _ => {}
+            index += 1;
+        }
+        self.judged = self.judged.max(self.position(bound));
+        self.lost_bytes - before
+    }
+
+    /// Where the `threshold` highest of the segments reported begin.
+    fn below_sacked(&self, threshold: u32) -> Option<SeqNum> {
+        let mut above = 0;
+        for range in self.sacked.iter().rev() {
+            let first = self.index_of(self.seq(range.start));
+            for index in (first..self.index_of(self.seq(range.end))).rev() {
+                let record = self.at(index)?;
+                above += record.segments(None);
+                if above >= threshold {
+                    return Some(record.start);
+                }
             }
         }
-        self.lost - before
+        None
     }
 
     /// Marks the first `len` sequence numbers lost, unless they are already or were sent again: then only a timeout tells.
@@ -418,35 +389,40 @@ impl SentQueue {
     }
 
     fn forget_sacked(&mut self) {
-        for record in self.records.iter_mut().filter(|record| record.mark == Mark::Sacked) {
-            record.mark = Mark::Outstanding;
-        }
+        self.put_back(self.places(&self.sacked));
         self.sacked.clear(usize::MAX);
         (self.sacked_bytes, self.sacked_segments) = (0, 0);
-        self.log_anew();
     }
 
     /// Nothing was lost after all: what counts as lost is under way.
     pub fn unmark_lost(&mut self) {
-        for record in self.records.iter_mut().filter(|record| record.mark == Mark::Lost) {
-            record.mark = Mark::Outstanding;
-        }
-        self.lost = 0;
-        self.log_anew();
+        self.put_back(self.places(&self.lost));
+        self.lost.clear(usize::MAX);
+        self.lost_bytes = 0;
     }
 
-    /// What was marked has left the log; once it is under way again, it may be overtaken again.
-    fn log_anew(&mut self) {
-        let under_way = self.records.iter().filter(|record| record.mark == Mark::Outstanding);
-        let logged = under_way.map(|record| {
+    /// The places of the records in these ranges.
+    fn places(&self, ranges: &RangeSet) -> Vec<usize> {
+        let place = |position| self.index_of(self.seq(position));
+        ranges.iter().flat_map(|range| place(range.start)..place(range.end)).collect()
+    }
+
+    /// These are under way again. Their transmissions return to the log, as far as they have left it: they may be overtaken again.
+    fn put_back(&mut self, places: Vec<usize>) {
+        let age = |number: u32| self.transmissions.wrapping_sub(number);
+        let oldest = self.log.front().map(|logged| age(logged.number));
+        let mut again = Vec::with_capacity(places.len());
+        for place in places {
+            let record = &mut self.records[place];
+            record.mark = Mark::Outstanding;
             let Record { start, end, sent_at, number, .. } = *record;
-            Logged { start, end, sent_at, number }
-        });
-        self.log.clear();
-        self.log.extend(logged);
-        let order =
-            |a: &Logged, b: &Logged| a.sent_at.cmp(&b.sent_at).then(a.start.offset_from(b.start).cmp(&0));
-        self.log.make_contiguous().sort_unstable_by(order);
+            if oldest.is_none_or(|oldest| age(number) > oldest) {
+                again.push(Logged { start, end, sent_at, number });
+            }
+        }
+        again.sort_by_key(|logged| std::cmp::Reverse(age(logged.number)));
+        again.into_iter().rev().for_each(|logged| self.log.push_front(logged));
+        self.judged = 0;
     }
 
     /// Marks lost what left in segments larger than `mss`; true if there was any. What is contiguous becomes one range, which is
@@ -478,7 +454,9 @@ impl SentQueue {
                     last.end = record.end;
                     last.segment = last.segment.max(record.segment);
                     last.retransmitted |= record.retransmitted;
-                    last.sent_at = last.sent_at.max(record.sent_at);
+                    if record.sent_at >= last.sent_at {
+                        (last.sent_at, last.number) = (record.sent_at, record.number);
+                    }
                 }
                 _ => merged.push_back(record),
             }
@@ -488,10 +466,8 @@ impl SentQueue {
 
     /// The first lost record.
     pub fn first_lost(&self) -> Option<&Record> {
-        if self.lost == 0 {
-            return None;
-        }
-        self.records.range(self.index_of(self.first_lost)..).find(|record| record.mark == Mark::Lost)
+        let first = self.lost.first()?;
+        self.at(self.index_of(self.seq(first.start)))
     }
 
     /// Takes the first lost range, at most `max` sequence numbers of it, notes that it is sent again now in segments of `mss`,
@@ -506,10 +482,10 @@ impl SentQueue {
         let start = self.first_lost()?.start;
         let index = self.index_of(start);
         self.split(index, max);
-        self.lost -= self.records[index].len();
+        let record = self.records[index];
+        self.forget(&record);
         self.send_again(index, mss, departure, now);
-        self.first_lost = self.records[index].end;
-        Some((start, self.first_lost))
+        Some((start, record.end))
     }
 
     /// Takes the last `len` sequence numbers and notes that they are sent again now: a tail loss probe (RFC 8985 §7.3).
@@ -521,15 +497,10 @@ impl SentQueue {
     ) -> Option<(SeqNum, SeqNum)> {
         let last = self.records.back()?;
         let index = self.cut(last.end - len.min(last.len()));
-        let record = self.records.get(index)?;
-        let (start, end, mss) = (record.start, record.end, record.segment);
-        match record.mark {
-            Mark::Lost => self.lost -= record.len(),
-            Mark::Outstanding => {}
-            Mark::Sacked => return None,
-        }
-        self.send_again(index, mss.into(), departure, now);
-        Some((start, end))
+        let record = *self.records.get(index).filter(|record| record.mark != Mark::Sacked)?;
+        self.forget(&record);
+        self.send_again(index, record.segment.into(), departure, now);
+        Some((record.start, record.end))
     }
 
     fn send_again(&mut self, index: usize, mss: u32, departure: Departure, now: Instant) {
@@ -555,16 +526,6 @@ impl SentQueue {
         tail.start = record.end;
         self.records.insert(index + 1, tail);
     }
-}
-
-fn largest(len: u32, mss: u32) -> u16 {
-    len.min(mss).min(u32::from(u16::MAX)) as u16
-}
-
-/// Segments from `start` to `end`; a FIN at `fin` rides on the last of them.
-pub fn segments(start: SeqNum, end: SeqNum, mss: u32, fin: Option<SeqNum>) -> u32 {
-    let last = fin.filter(|&fin| end == fin + 1).unwrap_or(end);
-    last.since(start).div_ceil(mss.max(1)).max(1)
 }
 
 #[cfg(test)]

@@ -1,6 +1,24 @@
 //! Tests of the scoreboard.
 
+use std::cell::Cell;
+
 use super::*;
+
+thread_local! {
+    static STEPS: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A record was looked at.
+pub fn count_step() {
+    STEPS.set(STEPS.get() + 1);
+}
+
+/// How many records `act` looks at, and what it returns.
+fn steps<R>(act: impl FnOnce() -> R) -> (usize, R) {
+    let before = STEPS.get();
+    let result = act();
+    (STEPS.get() - before, result)
+}
 
 const T: fn(u64) -> Instant = Instant::from_millis;
 const START: SeqNum = SeqNum(u32::MAX - 5);
@@ -289,4 +307,63 @@ fn a_probe_repeats_the_last_segment() {
     assert_eq!(queue.lost(), 70, "what counted as lost is under way");
     acknowledge(&mut queue, 100);
     assert_eq!(queue.lost(), 0);
+}
+
+/// 4,000 records are under way and every second is lost: an acknowledgement that reports one more and repeats two looks at a few
+/// of them only, by time and by count (hostile case M2: work per acknowledgement is bounded).
+#[test]
+fn what_an_acknowledgement_costs_does_not_hang_on_the_flight() {
+    for by_time in [true, false] {
+        let mut queue = queue(&[10; 4_000]);
+        let most = (1..2_000).map(|newest| {
+            let (steps, _) = steps(|| {
+                for place in newest.max(3) - 2..=newest {
+                    sack(&mut queue, place * 20 - 10, place * 20);
+                }
+                match by_time {
+                    true => {
+                        let newest = (T(u64::from(newest) * 2 - 1), START + newest * 20);
+                        queue.mark_overtaken(newest, Duration::ZERO, T(5_000)).0
+                    }
+                    false => queue.mark_below_sacked(3),
+                }
+            });
+            steps
+        });
+        assert_eq!(most.max(), Some(if by_time { 6 } else { 8 }), "by time: {by_time}");
+        assert!(queue.lost() > 19_000);
+        let (steps, sent) = steps(|| std::iter::from_fn(|| again(&mut queue, 10, 10, 6_000)).count());
+        assert_eq!(steps, sent);
+    }
+}
+
+/// However far it is from what was sent again to what is lost next, asking for that, as each poll does, looks at one record.
+#[test]
+fn the_next_loss_is_at_hand() {
+    let mut queue = queue(&[10; 4_000]);
+    sack(&mut queue, 10, 30_000);
+    queue.mark_below_sacked(3);
+    assert_eq!(again(&mut queue, 10, 10, 5_000), Some((0, 10)));
+    sack(&mut queue, 30_010, 40_000);
+    queue.mark_below_sacked(3);
+    let (steps, first) = steps(|| queue.first_lost().map(|record| record.start.since(START)));
+    assert_eq!((steps, first), (1, Some(30_000)));
+}
+
+/// RFC 5682, RFC 3708: an undo makes what was lost outstanding, and both ways to find losses begin anew.
+#[test]
+fn what_an_undo_puts_back_is_judged_anew() {
+    let mut queue = queue(&[10; 6]);
+    sack(&mut queue, 20, 30);
+    sack(&mut queue, 40, 60);
+    assert_eq!(queue.mark_below_sacked(3), 20);
+    queue.unmark_lost();
+    assert_eq!((queue.lost(), queue.first_lost()), (0, None));
+    assert_eq!(queue.mark_below_sacked(3), 20);
+    queue.unmark_lost();
+    let newest = (T(5), START + 60);
+    assert_eq!(queue.mark_overtaken(newest, Duration::ZERO, T(9)), (30, None));
+    queue.unmark_lost();
+    let (lost, wait) = queue.mark_overtaken(newest, Duration::from_millis(8), T(9));
+    assert_eq!((lost, wait), (20, Some(Duration::from_millis(2))), "in the order of time");
 }

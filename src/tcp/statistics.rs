@@ -193,6 +193,9 @@ pub struct Statistics {
     pub lost: u32,
     /// Of these, those that were sent again.
     pub retransmitting: u32,
+    /// Bytes under way as far as is known (RFC 6675's pipe), which the congestion window limits: those sent and not acknowledged, but
+    /// for what has arrived and what counts as lost and was not sent again yet. SYN and FIN count as one each. Linux has no name for it.
+    pub in_flight: u32,
     /// Segments sent since the connection was opened, acknowledgements included; a super-segment counts as what becomes of it.
     pub segments_sent: u32,
     /// Of these, those with data.
@@ -415,6 +418,7 @@ impl Tcb {
             sacked: flight.sacked,
             lost: flight.lost,
             retransmitting: flight.retransmitted,
+            in_flight: self.in_flight(),
             segments_sent: self.counts.sent,
             data_segments_sent: self.counts.sent_with_data,
             segments_received: self.counts.received,

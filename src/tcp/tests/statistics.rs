@@ -51,6 +51,7 @@ fn segments_are_counted_by_their_fate() {
     tells(&b, &[("tcpi_notsent_bytes", 2_500), ("tcpi_unacked", 0)]);
     (0..3).for_each(|_| drop(b.next().unwrap()));
     tells(&b, &[("tcpi_notsent_bytes", 0), ("tcpi_unacked", 3), ("tcpi_lost", 0)]);
+    assert_eq!(b.statistics().in_flight, 2_500);
     b.gets(seg(ACK, 1, 1));
     tells(&b, &[("tcpi_ca_state", 1)]);
     b.until_timer();
@@ -58,12 +59,14 @@ fn segments_are_counted_by_their_fate() {
     b.sends_data(ACK, 1, 1, MSS);
     tells(&b, &[("tcpi_lost", 3), ("tcpi_retrans", 1), ("tcpi_total_retrans", 1), ("tcpi_rto", 600_000)]);
     assert_eq!(b.statistics().lost, 2, "those that wait");
+    assert_eq!(b.statistics().in_flight, 1_000, "what was sent again");
     tells(&b, &[("tcpi_snd_cwnd", 1), ("tcpi_snd_ssthresh", 2)]);
     let info = b.tcp.info(b.id()).unwrap();
     assert_eq!((info.slow_start_threshold, info.rttvar, info.min_rtt), (2_000, Some(ms(50)), Some(ms(100))));
     b.gets(seg(ACK, 1, 2_501));
     tells(&b, &[("tcpi_unacked", 0), ("tcpi_delivered", 4), ("tcpi_bytes_acked", 2_500), ("tcpi_lost", 0)]);
     tells(&b, &[("tcpi_ca_state", 0), ("tcpi_retransmits", 0), ("tcpi_total_retrans", 1)]);
+    assert_eq!(b.statistics().in_flight, 0);
 }
 
 /// The SYN of an active open is a segment and a sequence number as any other, its retransmission too; so are both FINs.

@@ -30,8 +30,8 @@ const COUNTED: usize = 200;
 
 /// With faults one allocation in so many packets may be.
 const PACKETS_TO_A_GROWTH: usize = 1_000;
-/// These open a connection in each round; they show nothing here.
-const NEW_CONNECTIONS: [&str; 2] = ["open_close", "sack_in"];
+/// These open new connections again and again; they show nothing here.
+const NEW_CONNECTIONS: [&str; 4] = ["open_close", "sack_in", "sack_holes_in", "sack_holes_by_count_in"];
 
 /// Allocations so far; memory that grows in its place counts, too.
 struct Count(Region<'static, System>);

@@ -49,12 +49,15 @@ pub struct Rig {
 impl Rig {
     /// A stack that listens, behind a device with offload.
     pub fn new() -> Self {
-        let config = StackConfig {
-            addrs: vec![(IpAddr::from(SERVER), 8)],
-            // Small segments go at once: what is measured is what one costs.
-            tcp: TcpConfig { nagle: false, ..TcpConfig::default() },
-        };
-        let mut stack = Stack::new(config, Capabilities::offload(1_500), [7; 32]).expect("a stack");
+        // Small segments go at once: what is measured is what one costs.
+        let tcp = TcpConfig { nagle: false, ..TcpConfig::default() };
+        Rig::with(tcp, Capabilities::offload(1_500))
+    }
+
+    /// A stack of these settings, which listens, behind such a device.
+    pub fn with(tcp: TcpConfig, device: Capabilities) -> Self {
+        let config = StackConfig { addrs: vec![(IpAddr::from(SERVER), 8)], tcp };
+        let mut stack = Stack::new(config, device, [7; 32]).expect("a stack");
         let local = SocketAddr::from((SERVER, PORT));
         let listener = stack.tcp_listen(local, 1_024).expect("a listener");
         Rig { stack, now: Instant::from_millis(1_000), listener, opened: 0 }
@@ -171,9 +174,9 @@ impl Peer {
         self.packet(self.next, Flags::ACK, self.stamps(), &[])
     }
 
-    /// An acknowledgement of less, with a block of what arrived behind a gap.
-    pub fn sack(&self, upto: SeqNum, block: (SeqNum, SeqNum)) -> Packet {
-        let options = Options { sack: [block].into_iter().collect(), ..self.stamps() };
+    /// An acknowledgement of less, with blocks of what arrived behind gaps.
+    pub fn sack(&self, upto: SeqNum, blocks: impl IntoIterator<Item = (SeqNum, SeqNum)>) -> Packet {
+        let options = Options { sack: blocks.into_iter().collect(), ..self.stamps() };
         let behind = Peer { expected: upto, ..*self };
         behind.packet(self.next, Flags::ACK, options, &[])
     }

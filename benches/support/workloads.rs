@@ -5,12 +5,17 @@
 
 use std::io::IoSlice;
 
+use tidegate::device::Capabilities;
+use tidegate::tcp::config::TcpConfig;
 use tidegate::wire::packet::{Frame, Packet};
+use tidegate::wire::seq::SeqNum;
 
 use super::{MSS, Peer, Rig, SUPER};
 
 /// Packets in a burst of small ones.
 pub const BURST: usize = 64;
+/// Segments in a flight of which every second is lost.
+const FLIGHT: usize = 4_000;
 /// Super-segments in a burst: less than the windows that a connection begins with grow to.
 const SUPERS: usize = 4;
 
@@ -30,9 +35,11 @@ pub trait Workload {
 pub type Build = fn(usize) -> Box<dyn Workload>;
 
 /// Every hot path by its name.
-pub const ALL: [(&str, Build); 11] = [
+pub const ALL: [(&str, Build); 13] = [
     ("ack_in", AckIn::build),
     ("sack_in", SackIn::build),
+    ("sack_holes_in", |count| SackHolesIn::build(count, true)),
+    ("sack_holes_by_count_in", |count| SackHolesIn::build(count, false)),
     ("data_in_small", |count| DataIn::build(count, 100, BURST)),
     ("data_in_super", |count| DataIn::build(count, SUPER, SUPERS)),
     ("out_of_order_in", OutOfOrderIn::build),
@@ -56,7 +63,10 @@ struct Turns {
 
 impl Turns {
     fn new(count: usize) -> Self {
-        let mut rig = Rig::new();
+        Turns::on(Rig::new(), count)
+    }
+
+    fn on(mut rig: Rig, count: usize) -> Self {
         let peers = rig.open_many(count);
         let (packets, frames) = (Vec::with_capacity(2 * BURST), Vec::with_capacity(2 * BURST));
         Turns { rig, peers, turn: 0, packets, frames, bytes: vec![7; SUPERS * SUPER] }
@@ -183,7 +193,7 @@ impl Workload for SackIn {
         let hole = (peer.expected, peer.expected + frames[0].payload_len() as u32);
         for frame in frames.drain(..).skip(1) {
             peer.hear(&frame);
-            packets.push(peer.sack(hole.0, (hole.1, peer.expected)));
+            packets.push(peer.sack(hole.0, [(hole.1, peer.expected)]));
         }
         assert_eq!(packets.len(), SUPERS - 1);
         rig.wait();
@@ -193,6 +203,79 @@ impl Workload for SackIn {
         self.0.receive_all();
         self.0.transmit_all();
         assert_eq!(self.0.frames.len(), 1);
+    }
+}
+
+/// Flights of single segments, of which every second is lost: each acknowledgement reports one more that arrived, repeats the two
+/// before, and what it allows is sent again. What it costs must not hang on how many are under way.
+struct SackHolesIn {
+    turns: Turns,
+    /// Of each connection: where its flight begins, and how many segments of it were reported.
+    flights: Vec<(SeqNum, usize)>,
+}
+
+impl SackHolesIn {
+    fn build(count: usize, rack: bool) -> Box<dyn Workload> {
+        let tcp = TcpConfig {
+            initial_window: FLIGHT as u32,
+            send_buffer: FLIGHT * MSS,
+            send_buffer_initial: FLIGHT * MSS,
+            rack,
+            ..TcpConfig::default()
+        };
+        let turns = Turns::on(Rig::with(tcp, Capabilities::plain(1_500)), count);
+        let mut load = SackHolesIn { turns, flights: vec![(SeqNum(0), 0); count] };
+        (0..count).for_each(|at| load.take_off(at));
+        Box::new(load)
+    }
+
+    /// A new flight leaves, on a new connection, since windows come down by losses.
+    fn take_off(&mut self, at: usize) {
+        let turns = &mut self.turns;
+        let now = turns.rig.now;
+        turns.rig.stack.tcp_abort(turns.peers[at].id(), now);
+        turns.rig.rest();
+        turns.peers[at] = turns.rig.open();
+        (0..FLIGHT / 50).for_each(|_| turns.send(at, 50 * MSS));
+        let una = turns.peers[at].expected;
+        turns.transmit_all();
+        assert_eq!(turns.frames.len(), FLIGHT);
+        turns.frames.drain(..).for_each(|frame| turns.peers[at].hear(&frame));
+        turns.rig.wait();
+        self.flights[at] = (una, 0);
+    }
+}
+
+impl Workload for SackHolesIn {
+    fn packets(&self) -> usize {
+        BURST / 2
+    }
+
+    fn prepare(&mut self) {
+        self.turns.frames.clear();
+        self.turns.rig.wait();
+        let at = self.turns.next();
+        if self.flights[at].1 + self.packets() > FLIGHT / 2 {
+            self.take_off(at);
+        }
+        let (una, known) = self.flights[at];
+        let block = |place: usize| {
+            let start = una + ((2 * place + 1) * MSS) as u32;
+            (start, start + MSS as u32)
+        };
+        for newest in known..known + self.packets() {
+            let blocks = (newest.saturating_sub(2)..=newest).rev().map(block);
+            self.turns.packets.push(self.turns.peers[at].sack(una, blocks));
+        }
+        self.flights[at].1 += self.packets();
+    }
+
+    fn run(&mut self) {
+        let Turns { rig, packets, frames, .. } = &mut self.turns;
+        for packet in packets.drain(..) {
+            rig.receive(packet);
+            frames.extend(std::iter::from_fn(|| rig.transmit()));
+        }
     }
 }
 

@@ -394,6 +394,7 @@ impl Tcb {
             lost,
             flight: before.flight,
             in_flight,
+            peer_window: self.snd.wnd,
             may_grow: may_grow && limited && !in_recovery,
             in_recovery,
             round_ended,

@@ -32,9 +32,9 @@ fn far(loss: f64) -> LinkConfig {
     LinkConfig { delay: millis(50), loss, ..LinkConfig::default() }
 }
 
-/// With a window of 32 KiB and 100 ms: within 3 % of smoltcp without loss, ahead of it in every other cell. smoltcp's figures are
-/// without congestion control, so what random losses cost NewReno and CUBIC it does not pay (RFC 5681: at 1 % the window is 12 segments on
-/// average); the best of ours is compared. Held by `docs/goodput.md`.
+/// With a window of 32 KiB and 100 ms: within 3 % of smoltcp without loss, ahead of it in every other cell, the best of ours and BBR alone.
+/// smoltcp's figures are without congestion control, so what random losses cost NewReno and CUBIC it does not pay (RFC 5681: at 1 % the
+/// window is 12 segments on average). Held by `docs/goodput.md`.
 #[test]
 fn a_window_of_32_kib_beats_smoltcp_under_loss() {
     let names = ALGORITHMS.iter().map(|congestion| format!(" {} |", congestion.name())).collect::<String>();
@@ -45,9 +45,13 @@ fn a_window_of_32_kib_beats_smoltcp_under_loss() {
         let ours: Vec<f64> = ours.collect();
         let cells: String = ours.iter().map(|ours| format!(" {ours:.0} |")).collect();
         table += &format!("| {} % | {theirs} |{cells}\n", (loss * 100.0).round());
-        let best = ours.into_iter().fold(0.0, f64::max);
-        if best < if loss == 0.0 { 0.97 * theirs } else { theirs } {
-            behind.push((loss, best, theirs));
+        let best = ours.iter().copied().fold(0.0, f64::max);
+        let bbr = ALGORITHMS.iter().zip(&ours).find(|(congestion, _)| **congestion == CongestionControl::Bbr);
+        let bbr = *bbr.expect("it is one of them").1;
+        for (who, ours) in [("the best", best), ("BBR", bbr)] {
+            if ours < if loss == 0.0 { 0.97 * theirs } else { theirs } {
+                behind.push((who, loss, ours, theirs));
+            }
         }
     }
     println!("{table}");

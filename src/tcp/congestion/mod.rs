@@ -38,6 +38,8 @@ pub struct Ack {
     pub flight: u32,
     /// Bytes under way after it.
     pub in_flight: u32,
+    /// The peer's window, in bytes.
+    pub peer_window: u32,
     /// The window may grow: no loss is being repaired, and the window limits the sender (policy 5).
     pub may_grow: bool,
     /// In fast recovery, or in a reduction for ECN.
@@ -64,6 +66,7 @@ impl Ack {
             lost: 0,
             flight: 0,
             in_flight: 0,
+            peer_window: u32::MAX,
             may_grow: true,
             in_recovery: false,
             round_ended: false,

@@ -83,6 +83,7 @@ fn ack() -> impl Strategy<Value = Told> {
             lost,
             flight,
             in_flight,
+            peer_window: u32::MAX,
             may_grow,
             in_recovery,
             round_ended,

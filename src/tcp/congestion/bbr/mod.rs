@@ -10,6 +10,9 @@
 //!   (InflightAtLoss), and each acknowledgement that finds losses counts as one lost range in Startup.
 //! - SACK is taken for granted: a single loss per round, all that can be found without, is not taken for too much.
 //! - A congestion mark counts as a loss above the threshold (§3.7 leaves the reaction open, but asks for one).
+//! - There is no ProbeRTT while the peer's window lets no more under way than the bandwidth-delay product (§5.3.4 knows idleness only as
+//!   a reason to do without): the sender has no queue to let go, so each round trip is as good as one measured then, and half of what
+//!   the window allows would be lost for nothing (`no_probe_rtt_where_the_peers_window_leaves_no_queue`).
 //! - The random wait between probes is a hash of the connection's state, so that the same seed gives the same packets.
 
 mod control;
@@ -82,6 +85,8 @@ struct Sample {
     newly_acked: u64,
     /// Bytes under way after it.
     in_flight: u64,
+    /// The peer's window.
+    peer_window: u64,
     /// Bytes per second; 0 without a rate sample, and so are the rest.
     rate: u64,
     delivered: u64,
@@ -190,6 +195,7 @@ impl Bbr {
             now: ack.now,
             newly_acked: ack.delivered.into(),
             in_flight: ack.in_flight.into(),
+            peer_window: ack.peer_window.into(),
             rate: rate.map_or(0, |sample| sample.rate().min(filters::MAX_RATE)),
             delivered: rate.map_or(0, |sample| sample.delivered.into()),
             prior_delivered: rate.map_or(0, |sample| sample.prior_delivered),

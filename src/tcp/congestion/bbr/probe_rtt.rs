@@ -11,7 +11,8 @@ const PROBE_RTT_DURATION: Duration = Duration::from_millis(200);
 impl Bbr {
     /// CheckProbeRTT.
     pub(super) fn check_probe_rtt(&mut self, sample: &Sample) {
-        if self.state != State::ProbeRtt && self.min_rtt.expired && !self.idle_restart {
+        let needless = self.idle_restart || self.has_no_queue(sample);
+        if self.state != State::ProbeRtt && self.min_rtt.expired && !needless {
             self.save_cwnd();
             self.state = State::ProbeRtt;
             self.probe_rtt_done = None;
@@ -24,6 +25,11 @@ impl Bbr {
         if sample.newly_acked > 0 {
             self.idle_restart = false;
         }
+    }
+
+    /// The peer's window holds no more than the path does, give or take what a delayed acknowledgement holds back.
+    fn has_no_queue(&self, sample: &Sample) -> bool {
+        sample.peer_window <= self.bdp(self.max_bw.get(), 100).saturating_add(2 * self.mss)
     }
 
     fn handle_probe_rtt(&mut self, sample: &Sample) {

@@ -197,6 +197,18 @@ fn the_first_data_after_idleness_needs_no_probe_rtt() {
     assert_eq!([0, MSS, 0].map(&mut state_after), [State::Cruise, State::Cruise, State::ProbeRtt]);
 }
 
+/// A deviation from §5.3.4.3: the peer's window may hold the product and what a delayed acknowledgement holds back; then there is no
+/// queue to let go, and no ProbeRTT.
+#[test]
+fn no_probe_rtt_where_the_peers_window_leaves_no_queue() {
+    for (peer_window, then) in [(402_000, State::Cruise), (402_001, State::ProbeRtt)] {
+        let mut bbr = known(State::Cruise);
+        bbr.min_rtt.expired = true;
+        bbr.check_probe_rtt(&Sample { peer_window, newly_acked: MSS, ..sample() });
+        assert_eq!(bbr.state, then, "{peer_window}");
+    }
+}
+
 /// §5.3.4.1, §5.3.4.4: 200 ms and a round from when half of the product is under way; then the window is as it was, and the
 /// short-term bounds are gone.
 #[test]

@@ -34,7 +34,7 @@ pub(super) fn known(state: State) -> Bbr {
 
 /// An acknowledgement that says nothing yet.
 pub(super) fn sample() -> Sample {
-    Sample { now: START, ..Sample::default() }
+    Sample { now: START, peer_window: INFINITE, ..Sample::default() }
 }
 
 fn at(flight: u32) -> Reduction {

@@ -205,12 +205,13 @@ impl Tcp {
     /// Takes a segment (or super-segment) in. Answers wait for [`Tcp::poll_transmit`].
     pub fn receive(&mut self, datagram: Datagram, counters: &mut Counters, now: Instant) {
         counters.tcp_in += 1;
-        let segment = match Segment::parse(datagram) {
+        let mut segment = match Segment::parse(datagram) {
             Ok(segment) => segment,
             Err(reason) => return counters.drop(reason),
         };
         match self.owner(&segment.tuple) {
-            Some(Owner::Connection(index)) => self.for_connection(index, segment, counters, now),
+            // By reference: a segment is large, and moving it costs as much as taking it in.
+            Some(Owner::Connection(index)) => self.for_connection(index, &mut segment, counters, now),
             Some(Owner::HalfOpen(index)) => self.for_half_open(index, segment, counters, now),
             Some(Owner::TimeWait(index)) => self.for_time_wait(index, segment, counters, now),
             None => self.for_listener(segment, counters, now),
@@ -226,15 +227,15 @@ impl Tcp {
         })
     }
 
-    fn for_connection(&mut self, index: u32, mut segment: Segment, counters: &mut Counters, now: Instant) {
+    fn for_connection(&mut self, index: u32, segment: &mut Segment, counters: &mut Counters, now: Instant) {
         let Some(tcb) = self.connections.at_mut(index) else { return };
-        match tcb.receive(&mut segment, &mut env!(self, counters, now)) {
+        match tcb.receive(segment, &mut env!(self, counters, now)) {
             Verdict::Done => {}
             Verdict::Drop(reason) => counters.drop(reason),
             Verdict::Reset(reason) => {
                 counters.drop(reason);
                 let options = tcb.options.clone();
-                self.reset(&segment.tuple, close::reset_for(&segment), &options, counters);
+                self.reset(&segment.tuple, close::reset_for(segment), &options, counters);
             }
             Verdict::Abort(reason) => {
                 counters.drop(reason);

@@ -334,6 +334,9 @@ impl Tcb {
 
     /// Payload of a full segment sent now: SACK blocks take their room from it (RFC 6691 §3.1; or it would exceed the MTU).
     fn full_segment(&self) -> u32 {
+        if self.reports_nothing() {
+            return self.mss();
+        }
         let blocks = self.sack_blocks().len();
         self.mss() - if blocks > 0 { 4 + 8 * blocks as u32 } else { 0 }
     }

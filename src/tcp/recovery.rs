@@ -127,7 +127,13 @@ impl Tcb {
     pub fn take_acknowledgement(&mut self, segment: &Segment, env: &mut Env) {
         let newer = segment.ack().after(self.snd.una);
         if self.flight.sent.is_empty() && !newer {
-            return self.take_late_report(segment, env);
+            // Nothing was under way: only a late SACK block, or the answer to a tail probe, has something to tell.
+            let tells =
+                !segment.header.options.sack.is_empty() || self.recovery.tail_probe != TailProbe::Idle;
+            if tells {
+                self.take_late_report(segment, env);
+            }
+            return;
         }
         let before = Before {
             una: self.snd.una,

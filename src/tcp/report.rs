@@ -101,10 +101,15 @@ impl Tcb {
         }
     }
 
+    /// The next segment needs no block.
+    pub fn reports_nothing(&self) -> bool {
+        !self.agreed.sack || (self.trouble.duplicates.is_empty() && self.reassembly.is_none())
+    }
+
     /// The blocks of the next segment: a duplicate first (RFC 2883 §4) and the block around it, then the newest ranges (RFC 2018 §4).
     pub fn sack_blocks(&self) -> SackBlocks {
         let mut blocks = SackBlocks::new();
-        if !self.agreed.sack || (self.trouble.duplicates.is_empty() && self.reassembly.is_none()) {
+        if self.reports_nothing() {
             return blocks;
         }
         blocks.extend(self.trouble.duplicates.first());

@@ -3,6 +3,7 @@
 //! a tail loss probe makes it so. It judges by packets; of the sender it hears only which of them were probes.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use super::super::{HostId, Traced};
 use super::{Avoidable, Missed};
@@ -30,6 +31,8 @@ pub(super) struct Watch {
     next: u64,
     una: u64,
     arrived: RangeSet,
+    /// What SACK blocks told of so far: they repeat themselves.
+    reported: RangeSet,
     /// What is sent and not acknowledged, by where it begins.
     under_way: BTreeMap<u64, Sent>,
     /// When a packet was sent that was delivered, and when the sender could know: both ascend.
@@ -79,6 +82,7 @@ impl Watch {
             next: 0,
             una: 0,
             arrived: RangeSet::new(),
+            reported: RangeSet::new(),
             under_way: BTreeMap::new(),
             evidence: VecDeque::new(),
             min_rtt: None,
@@ -170,6 +174,7 @@ impl Watch {
         // Karn's rule (RFC 6298 §3), as strict as it can be taken.
         self.tail.measured |= once && !again;
         self.una = self.una.max(una);
+        self.reported.remove_below(self.una);
         // RFC 8985 §7.4: new data, or something behind the probe, was acknowledged.
         self.tail.probe = self.tail.probe.filter(|&(end, repeats)| una < end + u64::from(repeats));
         for &(left, right) in &tcp.options.sack {
@@ -177,14 +182,7 @@ impl Watch {
             else {
                 continue;
             };
-            let mut under_way = std::mem::take(&mut self.under_way);
-            for (_, sent) in under_way.range_mut(left.max(self.una)..right.max(self.una)) {
-                if sent.end <= right && !sent.sacked {
-                    newest = newest.max(self.delivered(sent, now));
-                    sent.sacked = true;
-                }
-            }
-            self.under_way = under_way;
+            newest = newest.max(self.reports(left.max(self.una)..right.max(self.una), now));
         }
         let Some(newest) = newest.filter(|at| self.evidence.back().is_none_or(|(known, _)| known < at))
         else {
@@ -194,6 +192,26 @@ impl Watch {
         if self.evidence.len() > MAX_EVIDENCE {
             self.evidence.pop_front();
         }
+    }
+
+    /// The sender learns from a SACK block; when the newest was sent that it is certain of.
+    fn reports(&mut self, block: Range<u64>, now: Instant) -> Option<Instant> {
+        let mut under_way = std::mem::take(&mut self.under_way);
+        let fresh: Vec<_> = self.reported.gaps(block.clone()).collect();
+        let mut newest = None;
+        for gap in fresh {
+            // A segment of which a part was reported before may begin ahead of the gap.
+            let first = under_way.range(..=gap.start).next_back().map_or(gap.start, |(&start, _)| start);
+            for (_, sent) in under_way.range_mut(first.max(block.start)..gap.end) {
+                if sent.end <= block.end && !sent.sacked {
+                    newest = newest.max(self.delivered(sent, now));
+                    sent.sacked = true;
+                }
+            }
+        }
+        self.under_way = under_way;
+        self.reported.insert(block);
+        newest
     }
 
     /// When the copy was sent of which it is certain that it was delivered. RFC 8985 §6.2 step 2: an acknowledgement that comes

@@ -1,5 +1,6 @@
 //! Out-of-order segments that wait for a gap to fill (SHLD-31), and the SACK blocks that tell the peer of them (RFC 2018).
-//! Bounded in ranges and memory (hostile case M1): what lies farthest ahead is dropped first.
+//! Bounded in memory (hostile case M1): what lies farthest ahead is dropped first. The memory bounds the ranges, too: each holds a
+//! buffer of [`crate::base::buffer::SMALL`] bytes at least, as an honest burst of losses that takes every second segment needs.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -9,9 +10,6 @@ use smallvec::SmallVec;
 use crate::base::buffer::{Buffer, Slice};
 use crate::base::pool::{Boxes, Pool, Recycled};
 use crate::base::ranges::RangeSet;
-
-/// Disjoint ranges kept at most; a hole per range is what an honest burst of losses leaves, not more.
-pub const MAX_RANGES: usize = 512;
 
 /// Payloads and ranges that an empty queue keeps memory for.
 const KEPT: usize = 256;
@@ -54,7 +52,7 @@ impl Recycled for Reassembly {
 }
 
 impl Reassembly {
-    /// Stores a payload at `offset`, the parts of it that are new. False if a bound made it drop something.
+    /// Stores a payload at `offset`, the parts of it that are new. False if the bound made it drop something.
     pub fn insert(&mut self, offset: u64, payload: Slice, max_memory: usize) -> bool {
         if payload.is_empty() {
             return true;
@@ -173,10 +171,10 @@ impl Reassembly {
         self.recent.truncate(self.unreported.max(REPEATED));
     }
 
-    /// Drops what lies farthest ahead until the bounds are kept. False if something was dropped.
+    /// Drops what lies farthest ahead until `max_memory` is kept. False if something was dropped.
     pub fn enforce(&mut self, max_memory: usize) -> bool {
         let mut kept = true;
-        while self.ranges.len() > MAX_RANGES || self.memory > max_memory {
+        while self.memory > max_memory {
             let Some((_, payload)) = self.payloads.pop_back() else { break };
             self.memory -= payload.capacity();
             self.rebuild_last(payload.len() as u64);
@@ -196,7 +194,7 @@ impl Reassembly {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::base::buffer::LARGE;
+    use crate::base::buffer::{LARGE, SMALL};
     use proptest::prelude::*;
 
     fn payload(range: Range<u64>) -> Slice {
@@ -273,11 +271,13 @@ mod tests {
     #[test]
     fn what_the_bounds_allow_is_kept() {
         let mut queue = Reassembly::default();
-        let fits = (0..MAX_RANGES as u64).all(|i| queue.insert(i * 2 + 1, payload(1..2), 2_048 * MAX_RANGES));
-        assert!(fits && queue.ranges.len() == MAX_RANGES);
-        assert!(!queue.insert(1 << 20, payload(1..2), 1 << 30), "a range too many");
-        assert!(!queue.insert(2, payload(1..2), 2_048 * MAX_RANGES), "a buffer too many");
-        assert_eq!((queue.ranges.len(), queue.memory()), (MAX_RANGES - 2, 2_048 * MAX_RANGES));
+        let most = 3_000 * SMALL;
+        assert!((0..3_000).all(|i| queue.insert(i * 2 + 1, payload(1..2), most)));
+        assert_eq!((queue.ranges.len(), queue.memory()), (3_000, most), "each takes a buffer");
+        assert!(!queue.insert(1 << 20, payload(1..2), most), "a range too many");
+        assert_eq!((queue.ranges.len(), queue.ranges.last()), (3_000, Some(5_999..6_000)));
+        assert!(!queue.insert(2, payload(1..2), most), "a buffer too many");
+        assert_eq!((queue.ranges.len(), queue.memory()), (2_998, most));
     }
 
     /// Hostile case M1: one byte at every second place, in reverse order, stays within the bounds.
@@ -286,7 +286,7 @@ mod tests {
         let mut queue = Reassembly::default();
         let dropped =
             (0..5_000u64).rev().filter(|i| !queue.insert(i * 2 + 1, payload(1..2), 1 << 20)).count();
-        assert!(dropped > 0 && queue.ranges.len() <= MAX_RANGES && queue.memory() <= 1 << 20);
+        assert!(dropped > 0 && queue.ranges.len() <= (1 << 20) / SMALL && queue.memory() <= 1 << 20);
         assert_eq!(queue.blocks(None, usize::MAX).next(), Some(1..2), "the nearest are kept");
     }
 

@@ -2,6 +2,7 @@
 //! nothing.
 
 use super::*;
+use crate::base::buffer::SMALL;
 
 const SACK: &[(u32, u32)] = &[(500, 100), (0, 0), (5_000, 9_000), (1, 100), (1 << 31, 1)];
 
@@ -29,7 +30,7 @@ fn scattered_bytes_are_bounded_in_ranges_and_memory() {
         }
         let (_, tcb) = b.tcp.connections.iter().next().unwrap();
         let queue = tcb.reassembly.as_ref().unwrap();
-        assert!(queue.blocks(None, usize::MAX).count() <= reassembly::MAX_RANGES);
+        assert!(queue.blocks(None, usize::MAX).count() <= (1 << 20) / SMALL);
         assert!(queue.memory() <= 1 << 20, "{}", queue.memory());
         assert!(b.dropped(DropReason::TcpReassemblyFull) > 1_000);
         let end = 2 * COUNT + 1;

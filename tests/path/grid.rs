@@ -29,7 +29,7 @@ const QUEUE: usize = 64 << 10;
 const LONGEST: Duration = Duration::from_secs(120);
 const ENOUGH: (u64, u64) = (15_000_000, 4);
 /// Paths that hold more, in bytes, are for the whole grid only.
-const SMALL: usize = 2_000_000;
+const SMALL: usize = 15_000_000;
 
 /// Goodput of one cell as a share of what its path could carry.
 fn cell(congestion: CongestionControl, rate: u64, rtt: Duration, loss: f64) -> f64 {

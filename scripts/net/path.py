@@ -2,7 +2,7 @@
 """What scripts/bench-path is made of: the transfers, each timed at its receiving end, their records, and the table from them.
 
 Each command is one function. A transfer prints one JSON object; `record` adds what the caller knows and appends it to the results;
-`has` tells whether a run is there; `report` makes the table.
+`has` tells whether a run is there, `others` how many are of other conditions; `report` makes the table.
 """
 
 import collections
@@ -18,11 +18,15 @@ import time
 
 TCP_CONGESTION = 13
 TCP_INFO_BYTES_ACKED = 120
+# Of the data sent, and of that sent again.
+TCP_INFO_BYTES_SENT, TCP_INFO_BYTES_RETRANS = 200, 208
 # IPv4 and TCP headers with timestamps, in each full segment.
 HEADERS = 52
 BLOCK = 1 << 20
 # A run in which neighbours took more than this share of the machine is made again.
 MOST_STOLEN = 0.06
+# What must be equal for two runs to be of one kind; older lines may not have them.
+CONDITIONS = ("seconds_most", "queue", "buffers", "commit")
 
 
 # --- transfers ---
@@ -105,12 +109,14 @@ def put(host, port, size, algorithm, most_seconds):
                 pass
             ended = time.monotonic()
             info = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
-            moved = size if done else struct.unpack_from("Q", info, TCP_INFO_BYTES_ACKED)[0]
+            told = {at: struct.unpack_from("Q", info, at)[0] for at in (TCP_INFO_BYTES_ACKED, TCP_INFO_BYTES_SENT, TCP_INFO_BYTES_RETRANS)}
+            moved = size if done else told[TCP_INFO_BYTES_ACKED]
+            again = told[TCP_INFO_BYTES_RETRANS] / max(1, told[TCP_INFO_BYTES_SENT])
             # What is left unsent must not use the wire of the next run.
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             used = name_of(stream)
         rate = 8 * moved / (ended - started)
-        return {"bytes": moved, "done": done, "rate": rate, "seconds": ended - started, "cc": used}
+        return {"bytes": moved, "done": done, "rate": rate, "seconds": ended - started, "retransmitted": again, "cc": used}
 
     timed(move)
 
@@ -156,11 +162,23 @@ def load(results):
     return [line for line in lines if line["stolen"] <= MOST_STOLEN]
 
 
+def is_of(line, fields):
+    """Whether a run has these NAME=VALUE fields; one that does not name them has them not."""
+    return all(line.get(name) == value for name, value in (field.split("=", 1) for field in fields))
+
+
 def has(results, *fields):
     """Status 0 if the run with these NAME=VALUE fields is recorded."""
-    wanted = dict(field.split("=", 1) for field in fields)
-    found = any(all(line.get(name) == value for name, value in wanted.items()) for line in load(results))
-    sys.exit(0 if found else 1)
+    sys.exit(0 if any(is_of(line, fields) for line in load(results)) else 1)
+
+
+def others(results, *fields):
+    """Prints a line if there are runs without these NAME=VALUE fields."""
+    lines = [line for line in load(results) if line.get("variant") != "check"]
+    count = sum(not is_of(line, fields) for line in lines)
+    if count:
+        wanted = ", ".join(field.replace("=", " ") for field in fields)
+        print(f"{results}: {count} of {len(lines)} runs are not of {wanted}, or do not say so; they stay, and are made again")
 
 
 def bits(rate):
@@ -253,7 +271,10 @@ PAIRS = [("tidegate-cubic", "kernel-cubic"), ("tidegate-bbr", "kernel-bbr"), ("u
 
 
 def retransmitted(line):
-    return max(0.0, 1 - line["bytes"] / line["wire_payload"]) if line["wire_payload"] else None
+    """As the sender told it. Else by what the wire carried, which a run that ended early does not tell: some was under way."""
+    if "retransmitted" in line:
+        return line["retransmitted"]
+    return max(0.0, 1 - line["bytes"] / line["wire_payload"]) if line["done"] and line["wire_payload"] else None
 
 
 def finished(line):
@@ -280,6 +301,26 @@ def of_rate(out, rate, runs):
     return behind
 
 
+def kinds(out, runs):
+    """The conditions that these runs were made under, since a file of results may hold several."""
+    told = lambda line, name: line.get(name, "unknown")
+    groups, cells = collections.defaultdict(list), collections.defaultdict(set)
+    for line in runs:
+        key = (line["rate_set"], *(told(line, name) for name in CONDITIONS if name != "queue"))
+        groups[key].append(line)
+        cell = tuple(line[name] for name in ("rate_set", "rtt", "loss", "variant", "size"))
+        cells[cell].add(tuple(told(line, name) for name in CONDITIONS))
+    out.append("\n| rate | at most, s | buffers, bytes | commit | the wire's queue | variants | runs |")
+    out.append("|---|---:|---:|---|---|---|---:|")
+    for key in sorted(groups, key=lambda key: (bits(key[0]), key[1:])):
+        found = groups[key]
+        queues = sorted({told(line, "queue") for line in found}, key=lambda queue: (len(queue), queue))
+        variants = sorted({line["variant"] for line in found})
+        out.append(f"| {' | '.join(key)} | {', '.join(queues)} | {', '.join(variants)} | {len(found)} |")
+    mixed = sum(len(found) > 1 for found in cells.values())
+    out.append(f"\nCells of the tables below that mix conditions: {mixed}. What older runs do not say is unknown.")
+
+
 def report(results, *title):
     """The whole document, on stdout."""
     lines = load(results)
@@ -294,13 +335,15 @@ def report(results, *title):
     out += ["", f"Machine: {'; '.join(machines)}. {len(runs)} runs in {rounds} rounds."]
     used = {line["cc"] for line in runs if line["variant"].startswith(("kernel", "up-")) and line.get("cc")}
     out.append(f"The kernel's sockets really used: {', '.join(sorted(used))}.")
+    kinds(out, runs)
     behind = []
     for rate in sorted({line["rate_set"] for line in runs}, key=bits):
         out.append(f"\n## {rate}")
-        found = [carried(line) for line in checks if line["rate_set"] == rate]
-        if found:
+        tried = [line for line in checks if line["rate_set"] == rate]
+        if tried:
+            found, rtts = [carried(line) for line in tried], ", ".join(sorted({line["rtt"] for line in tried}, key=number))
             verdict = "" if statistics.median(found) >= 0.95 else ": **not measurable here**, the figures below are the machine's"
-            out.append(f"\nKernel to kernel over the clean wire fills {100 * statistics.median(found):.1f} % of the rate{verdict}.")
+            out.append(f"\nKernel to kernel over the clean wire ({rtts}) fills {100 * statistics.median(found):.1f} % of the rate{verdict}.")
         behind += of_rate(out, rate, [line for line in runs if line["rate_set"] == rate])
     out.append("\n## Where tidegate is behind\n")
     out += [f"- {where}" for where in behind] or ["Nowhere beyond both spreads."]
@@ -313,6 +356,7 @@ COMMANDS = {
     "algorithms": algorithms,
     "record": record,
     "has": has,
+    "others": others,
     "check": check,
     "machine": machine,
     "report": report,

@@ -109,14 +109,14 @@ def put(host, port, size, algorithm, most_seconds):
                 pass
             ended = time.monotonic()
             info = stream.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 232)
-            told = {at: struct.unpack_from("Q", info, at)[0] for at in (TCP_INFO_BYTES_ACKED, TCP_INFO_BYTES_SENT, TCP_INFO_BYTES_RETRANS)}
-            moved = size if done else told[TCP_INFO_BYTES_ACKED]
-            again = told[TCP_INFO_BYTES_RETRANS] / max(1, told[TCP_INFO_BYTES_SENT])
+            told = lambda at: struct.unpack_from("Q", info, at)[0]
+            moved, counts = size if done else told(TCP_INFO_BYTES_ACKED), [told(TCP_INFO_BYTES_SENT), told(TCP_INFO_BYTES_RETRANS)]
             # What is left unsent must not use the wire of the next run.
             stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             used = name_of(stream)
         rate = 8 * moved / (ended - started)
-        return {"bytes": moved, "done": done, "rate": rate, "seconds": ended - started, "retransmitted": again, "cc": used}
+        result = {"bytes": moved, "done": done, "rate": rate, "seconds": ended - started, "cc": used}
+        return result | dict(zip(("sent", "sent_again"), counts))
 
     timed(move)
 
@@ -271,9 +271,9 @@ PAIRS = [("tidegate-cubic", "kernel-cubic"), ("tidegate-bbr", "kernel-bbr"), ("u
 
 
 def retransmitted(line):
-    """As the sender told it. Else by what the wire carried, which a run that ended early does not tell: some was under way."""
-    if "retransmitted" in line:
-        return line["retransmitted"]
+    """As the sender counted it. Else by what the wire carried, which a run that ended early does not tell: some was under way."""
+    if "sent" in line:
+        return int(line["sent_again"]) / max(1, int(line["sent"]))
     return max(0.0, 1 - line["bytes"] / line["wire_payload"]) if line["done"] and line["wire_payload"] else None
 
 

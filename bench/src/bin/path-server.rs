@@ -1,7 +1,8 @@
 //! One program that sends and takes bytes, on the kernel's sockets or on tidegate's, so that over a path nothing but the stack differs.
 //!
 //! `GET /SIZE` on port 80 is answered with as many bytes out of memory, and the end of the connection; port 9 discards. Both read and
-//! write through tokio's traits, one thread for everything, as `tidegate serve` has it. See `scripts/bench-path`.
+//! write through tokio's traits, one thread for everything, as `tidegate serve` has it. Where an answer ended, a line on stderr says how
+//! many bytes of data were sent, and how many of them again. See `scripts/bench-path`.
 
 use std::ffi::OsString;
 use std::io;
@@ -11,6 +12,7 @@ use std::os::fd::AsFd;
 use anyhow::Context;
 use clap::Parser;
 use nix::sys::socket::{getsockopt, setsockopt, sockopt};
+use nix::{getsockopt_impl, libc, sockopt_impl};
 use tidegate::tcp::config::TcpConfig;
 use tidegate::tcp::congestion::CongestionControl;
 use tidegate_bench::{DISCARD, HTTP, On, PATTERN, device, ready};
@@ -69,8 +71,50 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
-/// Answers one request. What goes wrong ends the connection; the client notices.
-async fn send(mut stream: impl AsyncRead + AsyncWrite + Unpin, congestion: String) -> io::Result<()> {
+/// The head of the kernel's `struct tcp_info`, as far as it tells of bytes sent.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct TcpInfo {
+    before: [u64; 25],
+    bytes_sent: u64,
+    bytes_retrans: u64,
+}
+
+sockopt_impl!(
+    /// What the kernel knows of a connection.
+    KernelInfo, GetOnly, libc::IPPROTO_TCP, libc::TCP_INFO, TcpInfo
+);
+
+/// A stream whose stack counts what it sent.
+trait Counted: AsyncRead + AsyncWrite + Unpin {
+    /// Bytes of data sent so far, and those of them sent again.
+    fn sent(&self) -> io::Result<(u64, u64)>;
+}
+
+impl Counted for tokio::net::TcpStream {
+    fn sent(&self) -> io::Result<(u64, u64)> {
+        let info = getsockopt(self, KernelInfo)?;
+        Ok((info.bytes_sent, info.bytes_retrans))
+    }
+}
+
+impl Counted for tidegate::net::TcpStream {
+    fn sent(&self) -> io::Result<(u64, u64)> {
+        let info = self.info()?;
+        Ok((info.bytes_sent, info.bytes_retransmitted))
+    }
+}
+
+/// Answers one request and says how. What goes wrong ends the connection; the client notices.
+async fn send(mut stream: impl Counted, congestion: String) -> io::Result<()> {
+    let answered = answer(&mut stream, congestion).await;
+    let (sent, again) = stream.sent()?;
+    eprintln!("sent {sent} again {again}");
+    answered
+}
+
+/// Answers one request; returns when the client has ended the connection, too.
+async fn answer(stream: &mut impl Counted, congestion: String) -> io::Result<()> {
     let mut request = Vec::new();
     while !request.ends_with(b"\r\n\r\n") {
         if stream.read_buf(&mut request).await? == 0 {
@@ -85,7 +129,8 @@ async fn send(mut stream: impl AsyncRead + AsyncWrite + Unpin, congestion: Strin
     while left > 0 {
         left -= stream.write(&PATTERN[..left.min(PATTERN.len())]).await?;
     }
-    stream.shutdown().await
+    stream.shutdown().await?;
+    stream.read(&mut [0]).await.map(drop)
 }
 
 async fn discard(mut stream: impl AsyncRead + Unpin) -> io::Result<()> {

@@ -1,6 +1,7 @@
 # The benchmarks themselves: that they measure everything they say, not how fast anything is.
 
 case_the_benchmark_prints_a_whole_table() {
+    left_out_without_offload "it starts its own servers"
     local said rows
     said=$("$ROOT/scripts/bench" --stacks tidegate,veth,limit --work send1,recv8,echo,http,axum,connect --rounds 1 --seconds 0.1) ||
         fail "scripts/bench failed"
@@ -24,6 +25,7 @@ path_run() {
 PATH_RUN=(round=1 rate_set=100mbit rtt=1ms loss=0% variant=tidegate-cubic size=1MB)
 
 case_a_run_over_a_path_counts_for_its_commit_and_length_only() {
+    left_out_without_offload "no server runs"
     local tool=$ROOT/scripts/net/path.py results=$WORK/path.jsonl said
     path_run "$results" aaa 30 1000000
     "$tool" has "$results" "${PATH_RUN[@]}" commit=aaa seconds_most=30 queue=10000us buffers=65536 || fail "the run is not found"
@@ -40,6 +42,7 @@ case_a_run_over_a_path_counts_for_its_commit_and_length_only() {
 }
 
 case_the_report_over_a_path_tells_what_it_mixes_and_keeps_the_causes() {
+    left_out_without_offload "no server runs"
     local tool=$ROOT/scripts/net/path.py results=$WORK/mixed.jsonl page=$WORK/path.md said
     path_run "$results" aaa 30 1000000
     path_run "$results" bbb 10 500000

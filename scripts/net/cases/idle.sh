@@ -1,6 +1,7 @@
 # Idle connections: no system call, no wake-up, little memory. TIDEGATE_HELD sets how many are held.
 
 case_idle_connections_make_no_system_call_and_no_wake_up() {
+    left_out_without_offload "what is idle sends nothing that offload could change"
     local before after
     held_by_partners "$HELD"
     quiet_host
@@ -18,6 +19,7 @@ case_idle_connections_make_no_system_call_and_no_wake_up() {
 }
 
 case_an_idle_echo_connection_takes_a_kilobyte_of_memory_at_most() {
+    left_out_without_offload "what is idle sends nothing that offload could change"
     local before each
     held_by_partners 1000
     before=$(resident)

@@ -389,39 +389,42 @@ impl SentQueue {
     }
 
     fn forget_sacked(&mut self) {
-        self.put_back(self.places(&self.sacked));
-        self.sacked.clear(usize::MAX);
+        let mut sacked = std::mem::replace(&mut self.sacked, RangeSet::new());
+        self.put_back(&sacked);
+        sacked.clear(usize::MAX);
+        self.sacked = sacked;
         (self.sacked_bytes, self.sacked_segments) = (0, 0);
     }
 
     /// Nothing was lost after all: what counts as lost is under way.
     pub fn unmark_lost(&mut self) {
-        self.put_back(self.places(&self.lost));
-        self.lost.clear(usize::MAX);
-        self.lost_bytes = 0;
+        let mut lost = std::mem::replace(&mut self.lost, RangeSet::new());
+        self.put_back(&lost);
+        lost.clear(usize::MAX);
+        (self.lost, self.lost_bytes) = (lost, 0);
     }
 
-    /// The places of the records in these ranges.
-    fn places(&self, ranges: &RangeSet) -> Vec<usize> {
-        let place = |position| self.index_of(self.seq(position));
-        ranges.iter().flat_map(|range| place(range.start)..place(range.end)).collect()
-    }
-
-    /// These are under way again. Their transmissions return to the log, as far as they have left it: they may be overtaken again.
-    fn put_back(&mut self, places: Vec<usize>) {
-        let age = |number: u32| self.transmissions.wrapping_sub(number);
-        let oldest = self.log.front().map(|logged| age(logged.number));
-        let mut again = Vec::with_capacity(places.len());
-        for place in places {
-            let record = &mut self.records[place];
-            record.mark = Mark::Outstanding;
-            let Record { start, end, sent_at, number, .. } = *record;
-            if oldest.is_none_or(|oldest| age(number) > oldest) {
-                again.push(Logged { start, end, sent_at, number });
+    /// The records in these ranges are under way again. Their transmissions return to the log, as far as they have left it: they may be
+    /// overtaken again.
+    fn put_back(&mut self, ranges: &RangeSet) {
+        let transmissions = self.transmissions;
+        let age = |logged: &Logged| transmissions.wrapping_sub(logged.number);
+        let (oldest, mut back) = (self.log.front().map(age), 0);
+        for range in ranges.iter() {
+            let places = self.index_of(self.seq(range.start))..self.index_of(self.seq(range.end));
+            for record in self.records.range_mut(places) {
+                record.mark = Mark::Outstanding;
+                let Record { start, end, sent_at, number, .. } = *record;
+                let logged = Logged { start, end, sent_at, number };
+                if oldest.is_none_or(|oldest| age(&logged) > oldest) {
+                    self.log.push_front(logged);
+                    back += 1;
+                }
             }
         }
-        again.sort_by_key(|logged| std::cmp::Reverse(age(logged.number)));
-        again.into_iter().rev().for_each(|logged| self.log.push_front(logged));
+        // Parts of one transmission in the order of their numbers.
+        let order = |a: &Logged, b: &Logged| age(b).cmp(&age(a)).then(a.start.offset_from(b.start).cmp(&0));
+        self.log.make_contiguous()[..back].sort_unstable_by(order);
         self.judged = 0;
     }
 

@@ -1,5 +1,5 @@
-//! No packet costs an allocation once the stack is warm: on each hot path alone, and between two stacks over a link that loses,
-//! reorders and repeats, in bulk and in requests and responses.
+//! No packet costs an allocation once the stack is warm: on each hot path alone; between two stacks over a link that loses,
+//! reorders and repeats, in bulk and in requests and responses; datagrams; and through sockets, drivers and a pipe.
 //!
 //! The allocator counts for all threads, so everything is one test. What opening a connection takes is not counted: a connection is
 //! not a packet.
@@ -14,12 +14,17 @@ use std::net::SocketAddr;
 
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
 use support::workloads;
+use tidegate::apps::echo;
 use tidegate::base::time::{Duration, Instant};
 use tidegate::device::Capabilities;
+use tidegate::device::pipe::pipe;
+use tidegate::driver::{Driver, DriverConfig};
+use tidegate::net::{Net, TcpListener, TcpStream};
 use tidegate::stack::{Stack, StackConfig};
 use tidegate::tcp::TcpId;
 use tidegate::tcp::config::TcpConfig;
 use tidegate::wire::packet::Packet;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
@@ -27,11 +32,6 @@ static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 /// Rounds until pools and queues have their size, and rounds that are counted.
 const WARM_UP: usize = 600;
 const COUNTED: usize = 200;
-
-/// With faults one allocation in so many packets may be.
-const PACKETS_TO_A_GROWTH: usize = 1_000;
-/// These open new connections again and again; they show nothing here.
-const NEW_CONNECTIONS: [&str; 4] = ["open_close", "sack_in", "sack_holes_in", "sack_holes_by_count_in"];
 
 /// Allocations so far; memory that grows in its place counts, too.
 struct Count(Region<'static, System>);
@@ -52,8 +52,12 @@ fn no_packet_costs_an_allocation() {
     let mut found = Vec::new();
     for (name, build) in workloads::ALL {
         let allocations = on_hot_path(build(10).as_mut());
-        if !NEW_CONNECTIONS.contains(&name) {
-            found.push((name.to_owned(), allocations));
+        match name {
+            // These open connections, of which each takes its lists anew, and show nothing here.
+            "open_close" | "sack_holes_in" | "sack_holes_by_count_in" => {}
+            // The first loss of each round's connection takes a box for the curve from then on, and nothing else does.
+            "sack_in" => found.push((name.to_owned(), allocations.abs_diff(COUNTED))),
+            _ => found.push((name.to_owned(), allocations)),
         }
     }
     for capabilities in [Capabilities::offload(1_500), Capabilities::plain(1_500)] {
@@ -61,6 +65,15 @@ fn no_packet_costs_an_allocation() {
             let case = |what: &str| format!("{what}, {capabilities:?}, {faults:?}");
             found.push((case("bulk"), Pair::new(capabilities, faults).bulk()));
             found.push((case("requests and responses"), Pair::new(capabilities, faults).requests()));
+        }
+    }
+    for capabilities in [Capabilities::offload(1_500), Capabilities::plain(1_500)] {
+        found.push((format!("datagrams, {capabilities:?}"), datagrams(capabilities)));
+        for len in [1, 100_000] {
+            found.push((
+                format!("sockets, {len} bytes, {capabilities:?}"),
+                echo_through_sockets(capabilities, len),
+            ));
         }
     }
     found.retain(|(_, allocations)| *allocations > 0);
@@ -92,6 +105,79 @@ impl Faults {
     const SOME: Faults = Faults { lost: 101, late: 67, twice: 53 };
 }
 
+const CLIENT: [u8; 4] = [10, 0, 0, 1];
+const SERVER: [u8; 4] = [10, 0, 0, 2];
+
+/// Client and server.
+fn stacks(capabilities: Capabilities) -> [Stack; 2] {
+    [CLIENT, SERVER].map(|addr| {
+        let config = StackConfig { addrs: vec![(addr.into(), 24)], tcp: TcpConfig::default() };
+        Stack::new(config, capabilities, [addr[3]; 32]).expect("a stack")
+    })
+}
+
+/// Datagrams of several sizes, one that needs fragments among them, and each comes back.
+fn datagrams(capabilities: Capabilities) -> usize {
+    let mut stacks = stacks(capabilities);
+    let (server, now) = (SocketAddr::from((SERVER, 7)), Instant::from_millis(1_000));
+    let ids = [SocketAddr::from((CLIENT, 5_000)), server];
+    let ids = [0, 1].map(|side: usize| stacks[side].udp_bind(ids[side]).expect("a port"));
+    let (mut link, mut bytes) = (VecDeque::with_capacity(256), vec![7; 4_096]);
+    let mut round = || {
+        for len in [1, 100, 100, 100, 1_472, 4_000] {
+            stacks[0].udp_send_to(ids[0], &bytes[..len], server).expect("room");
+        }
+        for side in 0..2 {
+            link.extend(
+                std::iter::from_fn(|| stacks[side].poll_transmit(now)).map(|frame| frame.to_packet()),
+            );
+            link.drain(..).for_each(|packet| stacks[1 - side].receive(packet, now));
+            while stacks[1 - side].poll_event().is_some() {}
+            let mut count = 0;
+            while let Ok(received) = stacks[1 - side].udp().recv_from(ids[1 - side], &mut bytes) {
+                count += 1;
+                if side == 0 {
+                    let (id, answer) = (ids[1], &bytes[..received.len]);
+                    stacks[1].udp_send_to(id, answer, received.from).expect("room");
+                }
+            }
+            assert_eq!(count, 6);
+        }
+    };
+    (0..WARM_UP).for_each(|_| round());
+    let count = Count::start();
+    (0..COUNTED).for_each(|_| round());
+    count.total()
+}
+
+/// So many bytes are written, echoed and read, again and again, by tasks of a runtime; drivers, wakers and the pipe are counted, too.
+/// When whose turn is depends on the machine, and a list grows where more waits than ever before: the least of some counts.
+fn echo_through_sockets(capabilities: Capabilities, len: usize) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let (client, server) = pipe(capabilities, capabilities, 64).expect("a pipe");
+        let drivers = stacks(capabilities).into_iter().zip([client, server]);
+        let drivers: Vec<Driver> = drivers
+            .map(|(stack, device)| Driver::spawn(stack, device, DriverConfig::default()).expect("a driver"))
+            .collect();
+        let [client, server] = [0, 1].map(|side: usize| Net::new(drivers[side].shared().clone()));
+        let listener = TcpListener::bind(&server, SocketAddr::from((SERVER, 7))).await.expect("a listener");
+        tokio::spawn(async move { echo::run(listener.accept().await.expect("a connection").0).await });
+        let mut stream =
+            TcpStream::connect(&client, SocketAddr::from((SERVER, 7))).await.expect("a connection");
+        let (mut bytes, mut least) = (vec![7; len], usize::MAX);
+        for rounds in [WARM_UP, COUNTED, COUNTED, COUNTED] {
+            let count = Count::start();
+            for _ in 0..rounds {
+                stream.write_all(&bytes).await.expect("room");
+                stream.read_exact(&mut bytes).await.expect("the echo");
+            }
+            least = least.min(count.total());
+        }
+        least
+    })
+}
+
 /// Two stacks with a connection between them, and a link of no width.
 struct Pair {
     stacks: [Stack; 2],
@@ -107,12 +193,8 @@ struct Pair {
 
 impl Pair {
     fn new(capabilities: Capabilities, faults: Faults) -> Self {
-        let addrs = [[10, 0, 0, 1], [10, 0, 0, 2]];
-        let mut stacks = addrs.map(|addr| {
-            let config = StackConfig { addrs: vec![(addr.into(), 24)], tcp: TcpConfig::default() };
-            Stack::new(config, capabilities, [addr[3]; 32]).expect("a stack")
-        });
-        let (server, now) = (SocketAddr::from((addrs[1], 80)), Instant::from_millis(1_000));
+        let mut stacks = stacks(capabilities);
+        let (server, now) = (SocketAddr::from((SERVER, 80)), Instant::from_millis(1_000));
         let listener = stacks[1].tcp_listen(server, 16).expect("a listener");
         let client = stacks[0].tcp_connect(None, server, now).expect("an open");
         let queues = || [VecDeque::with_capacity(4_096), VecDeque::with_capacity(4_096)];
@@ -205,9 +287,8 @@ impl Pair {
         let (before, count) = (self.packets, Count::start());
         (0..10 * COUNTED).for_each(|_| round(self));
         let allocations = count.total();
-        let (packets, faulty) = ((self.packets - before) as usize, self.faults.lost > 0);
+        let packets = (self.packets - before) as usize;
         assert!(packets > 5 * COUNTED, "a connection at work: {packets} packets");
-        // Where faults meet as they never did before, a list may still grow to a size that it never had.
-        if faulty { allocations.saturating_sub(packets / PACKETS_TO_A_GROWTH) } else { allocations }
+        allocations
     }
 }

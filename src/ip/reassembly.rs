@@ -81,13 +81,15 @@ pub struct Reassembly {
     /// Oldest first, which is also the order of the deadlines.
     order: VecDeque<Key>,
     memory: usize,
+    /// The empty list of the last datagram that was completed: the next one takes no allocation.
+    spare: Vec<Piece>,
 }
 
 impl Reassembly {
     /// Nothing under construction.
     pub fn new(rng: &mut Rng) -> Self {
         let partials = HashMap::with_hasher(HashKey::new(rng));
-        Reassembly { partials, order: VecDeque::new(), memory: 0 }
+        Reassembly { partials, order: VecDeque::new(), memory: 0, spare: Vec::new() }
     }
 
     /// Takes a fragment: `packet` is the whole IP packet, of which `payload` is the fragment's part of the datagram.
@@ -164,7 +166,7 @@ impl Reassembly {
         }
         self.partials.entry(key).or_insert_with(|| Partial {
             deadline: now + TIMEOUT,
-            pieces: Vec::new(),
+            pieces: std::mem::take(&mut self.spare),
             total: None,
             first: None,
             ecn: 0,
@@ -184,16 +186,17 @@ impl Reassembly {
     }
 
     fn complete(&mut self, key: Key, counters: &mut Counters) -> Outcome {
-        let Some(partial) = self.remove(key) else { return Outcome::Held };
+        let Some(mut partial) = self.remove(key) else { return Outcome::Held };
         let Some((mut header, _)) = partial.first else { return Outcome::Held };
         let Some(ecn) = merged_ecn(partial.ecn, header.traffic_class) else {
             return Outcome::Dropped(DropReason::FragmentInvalid);
         };
         header.traffic_class = header.traffic_class & !3 | ecn;
         let mut buffer = Buffer::for_len(partial.total.unwrap_or_default());
-        partial.pieces.iter().for_each(|piece| {
+        partial.pieces.drain(..).for_each(|piece| {
             buffer.append(&piece.bytes);
         });
+        self.spare = partial.pieces;
         counters.reassembled += 1;
         Outcome::Complete(header, buffer)
     }

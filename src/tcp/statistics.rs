@@ -475,10 +475,13 @@ impl Tcb {
         }
     }
 
-    /// Bytes of data that were sent at least once.
+    /// Bytes of data that were sent at least once. The numbers tell it, since a reset empties the queue.
     fn sent_once(&self) -> u64 {
-        let under_way = self.data_end().since(self.data_start()) - self.unsent();
-        self.send_queue.acknowledged() + u64::from(under_way)
+        let acknowledged = self.send_queue.acknowledged();
+        let syn = acknowledged == 0 && self.snd.una == self.snd.iss;
+        let fin = self.snd.fin.is_some() && !self.fin_acked();
+        let under_way = self.snd.nxt.offset_from(self.snd.una) - i32::from(syn) - i32::from(fin);
+        acknowledged + under_way.max(0) as u64
     }
 
     fn acknowledged_numbers(&self) -> u64 {

@@ -347,6 +347,26 @@ fn a_fin_is_no_octet() {
     tells(&b, &[("tcpi_busy_time", 0)]);
 }
 
+/// RFC 4898 `DataOctetsOut` never goes back: what was under way at a reset was sent all the same; a SYN is no octet.
+#[test]
+fn what_was_sent_before_a_reset_stays_sent() {
+    let mut b = Bench::established(plain());
+    b.write(&bytes(3_500)).unwrap();
+    b.shutdown();
+    b.sends_data(ACK, 1, 1, MSS);
+    b.gets(seg(ACK, 1, 1_001));
+    while b.next().is_some() {}
+    for flags in [ACK, RST] {
+        tells(&b, &[("tcpi_bytes_sent", 3_500), ("tcpi_bytes_acked", 1_000)]);
+        b.gets(seg(flags, 1, 1_001));
+    }
+    tells(&b, &[("tcpi_state", 7), ("tcpi_bytes_sent", 3_500), ("tcpi_bytes_acked", 1_000)]);
+    let mut b = Bench::opening(plain());
+    b.sends(SYN, 0, 0);
+    b.gets(seg(RST.with(ACK), 0, 1));
+    tells(&b, &[("tcpi_state", 7), ("tcpi_bytes_sent", 0)]);
+}
+
 /// `tcpi_delivery_rate_app_limited`: what leaves while there is too little to fill the window says nothing about the path; a window
 /// filled to the last segment is no lack of data.
 #[test]

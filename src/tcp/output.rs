@@ -250,10 +250,12 @@ impl Tcb {
             self.counts.wait(if by_window { Waits::Window } else { Waits::Busy }, env.now);
         }
         let len = self.how_much(unsent, window, congestion, fin_due, env)?;
-        let fin = fin_due && len == unsent && window > len;
-        if len == 0 && !fin {
+        let with_fin = |len| fin_due && len == unsent && window > len;
+        if len == 0 && !with_fin(len) {
             return None;
         }
+        let len = if self.flight.sent.is_empty() { self.wake_congestion(len, env) } else { len };
+        let fin = with_fin(len);
         let overridden = std::mem::take(&mut self.override_due);
         self.probe_backoff = 0;
         self.deadlines.clear(Timer::Probe);
@@ -286,7 +288,6 @@ impl Tcb {
     fn depart(&mut self, start: SeqNum, end: SeqNum, env: &Env) {
         if self.flight.sent.is_empty() {
             self.flight.delivery = Delivery::starting(self.send_queue.acknowledged(), env.now);
-            self.wake_congestion(env);
         }
         let (in_flight, mss) = (self.in_flight(), self.mss());
         let departure = self.flight.delivery.depart(in_flight);
@@ -296,12 +297,15 @@ impl Tcb {
         self.flight.usage.note(in_flight, limited, self.snd.una, self.snd.nxt);
     }
 
-    /// Data is sent after nothing was under way: the algorithm hears how long that was.
-    fn wake_congestion(&mut self, env: &Env) {
+    /// `len` bytes are to be sent after nothing was under way: the algorithm hears how long that was. Returns how many of them go.
+    fn wake_congestion(&mut self, len: u32, env: &Env) -> u32 {
         let (idle, rto) = (self.counts.since_data_sent(env.now), self.rtt.rto(env.config));
         let restart = env.config.slow_start_after_idle && idle >= rto;
         let restart = restart.then(|| self.congestion.window().min(env.config.initial_window * self.mss()));
         self.congestion.on_idle(idle, rto, restart, env.now);
+        let (window, full) = (self.congestion.window(), self.full_segment());
+        // RFC 5681 §4.1: the restart window holds for the first frame, too.
+        if len > window { len.min((window / full).max(1) * full) } else { len }
     }
 
     /// How many bytes of new data go now: whole segments, and a short one only where the silly-window rule (RFC 9293

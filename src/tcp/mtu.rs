@@ -137,7 +137,7 @@ impl Tcb {
     /// What was too big is sent again at once, with neither a smaller window nor a longer timeout: nothing was lost to congestion
     /// (RFC 1191 §6.5, RFC 8201 §5.4; policy 22).
     fn resend_larger(&mut self, mss: u16, env: &Env) {
-        if self.flight.sent.mark_larger(mss) {
+        if self.flight.sent.mark_larger(mss, self.snd.fin) {
             self.recovery.repeat(self.snd.nxt);
             (self.flight.dup_acks, self.flight.departed) = (0, 0);
             self.arm_retransmit(env);

@@ -60,6 +60,13 @@ impl Record {
     pub fn len(&self) -> u32 {
         self.end.since(self.start)
     }
+
+    /// The last segment, if it is shorter than those before it: how many sequence numbers are before it, and its payload.
+    pub fn short_tail(&self, fin: Option<SeqNum>) -> Option<(u32, u32)> {
+        let data = self.len() - u32::from(fin.is_some_and(|fin| self.end == fin + 1));
+        let tail = data % u32::from(self.segment).max(1);
+        (0 < tail && tail < data).then_some((data - tail, tail))
+    }
 }
 
 /// The largest of the segments of `mss` that `len` sequence numbers are cut to.

@@ -429,23 +429,32 @@ impl SentQueue {
     }
 
     /// Marks lost what left in segments larger than `mss`; true if there was any. What is contiguous becomes one range, which is
-    /// cut anew without remainders in between (SHLD-28).
-    pub fn mark_larger(&mut self, mss: u16) -> bool {
-        let mut any = false;
-        for index in 0..self.records.len() {
-            let record = &self.records[index];
-            if record.segment <= mss || record.mark == Mark::Sacked {
-                continue;
+    /// cut anew without remainders in between (SHLD-28). A FIN at `fin` rides on the last segment.
+    pub fn mark_larger(&mut self, mss: u16, fin: Option<SeqNum>) -> bool {
+        let (mut any, mut index) = (false, 0);
+        while let Some(record) = self.records.get(index).copied() {
+            if record.segment > mss && record.mark != Mark::Sacked {
+                any = true;
+                if record.mark == Mark::Outstanding {
+                    self.cut_small_tail(index, mss, fin);
+                    self.mark_lost(index);
+                }
             }
-            any = true;
-            if record.mark == Mark::Outstanding {
-                self.mark_lost(index);
-            }
+            index += 1;
         }
         if any {
             self.merge_lost(mss);
         }
         any
+    }
+
+    /// The last segment of a frame may have been small enough for the path: it gets a record of its own.
+    fn cut_small_tail(&mut self, index: usize, mss: u16, fin: Option<SeqNum>) {
+        let Some((before, tail)) = self.records[index].short_tail(fin) else { return };
+        if tail <= u32::from(mss) {
+            self.split(index, before);
+            self.records[index + 1].segment = largest(tail, tail);
+        }
     }
 
     fn merge_lost(&mut self, mss: u16) {

@@ -88,14 +88,28 @@ fn a_retransmitted_range_gives_no_round_trip_sample() {
 #[test]
 fn what_was_too_big_is_cut_anew_as_one_range() {
     let mut queue = queue(&[5, 10, 10, 5]);
-    assert!(queue.mark_larger(8));
+    assert!(queue.mark_larger(8, None));
     assert_eq!(queue.lost(), 20);
     for range in [(5, 13), (13, 21), (21, 25)] {
         assert_eq!(again(&mut queue, 8, 8, 5), Some(range));
     }
     assert_eq!(again(&mut queue, 8, 8, 5), None);
-    assert!(!queue.mark_larger(8));
+    assert!(!queue.mark_larger(8, None));
     assert_eq!(acknowledge(&mut queue, 30).bytes, 30);
+}
+
+/// SHLD-28: the last segment of a frame may have been small enough for the path, and is not sent again then; a FIN is no segment.
+#[test]
+fn the_short_end_of_a_frame_may_have_fit() {
+    let lost = |data: u32, fin: bool| {
+        let mut queue = SentQueue::new();
+        let end = START + data;
+        queue.push(START, end + u32::from(fin), 10, Departure::default(), T(0));
+        assert!(queue.mark_larger(5, fin.then_some(end)));
+        queue.lost()
+    };
+    assert_eq!([25, 26, 30].map(|data| lost(data, false)), [20, 26, 30]);
+    assert_eq!([25, 26, 30, 6].map(|data| lost(data, true)), [20, 27, 31, 7]);
 }
 
 /// SHLD-28: what was reported stays apart, and lost segments that fit do, too.
@@ -104,7 +118,7 @@ fn what_arrived_or_fits_is_not_cut_anew() {
     let mut queue = queue(&[3, 10, 8, 5, 10, 5]);
     sack(&mut queue, 3, 13);
     queue.mark_all_lost(None, T(9));
-    queue.mark_larger(8);
+    queue.mark_larger(8, None);
     assert_eq!((queue.lost(), queue.sacked()), (31, 10));
     for range in [(0, 3), (13, 21), (21, 26), (26, 34), (34, 41)] {
         assert_eq!(again(&mut queue, 8, 8, 10), Some(range));
@@ -117,7 +131,7 @@ fn a_range_joined_with_a_retransmission_gives_no_round_trip_sample() {
     let mut queue = queue(&[10, 10]);
     queue.mark_all_lost(None, T(5));
     again(&mut queue, 10, 10, 6);
-    queue.mark_larger(8);
+    queue.mark_larger(8, None);
     let joined = acknowledge(&mut queue, 20);
     assert_eq!((joined.bytes, joined.sent_at, joined.retransmitted_at), (20, None, Some(T(6))));
 }

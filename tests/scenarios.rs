@@ -1,6 +1,6 @@
-//! Runs every script under `tests/scenarios/` over both IP versions, or over the one that it names. None may be skipped, none may
-//! leave a packet that it did not look at, and together they must have shown every state of a connection every event that can meet
-//! it (RFC 9293 §3.10). Each names the section it shows, and none repeats another.
+//! Runs every script under `tests/scenarios/` over both IP versions, or over the one that it names, without and with segmentation
+//! offload. None may be skipped, none may leave a packet that it did not look at, and together they must have shown every state of a
+//! connection every event that can meet it (RFC 9293 §3.10). Each names the section it shows, and none repeats another.
 
 use std::collections::BTreeMap;
 use std::num::NonZero;
@@ -18,17 +18,16 @@ fn option(name: &str, value: Option<&str>) -> ScriptOption {
     ScriptOption { line: 0, name: name.to_owned(), value: value.map(str::to_owned) }
 }
 
-fn run_one(path: &Path, source: &str, version: &str, profile: Option<&str>) -> Report {
+fn run_one(path: &Path, source: &str, version: &str, more: &[ScriptOption]) -> Report {
     let name = format!("{} ({version})", path.display());
-    let mut options =
-        vec![option("no_skip", None), option("leftover", Some("fail")), option("ip_version", Some(version))];
-    options.extend(profile.map(|profile| option("profile", Some(profile))));
-    run_source(&name, source, &options)
+    let own =
+        [option("no_skip", None), option("leftover", Some("fail")), option("ip_version", Some(version))];
+    run_source(&name, source, &[&own, more].concat())
 }
 
-/// All scripts of `folders` over both versions (those that name one over that), with the profile that each names or `profile`
-/// instead, on as many threads as there are processors.
-fn run_all(folders: &[&str], profile: Option<&str>) -> Vec<Report> {
+/// All scripts of `folders` over both versions (those that name one over that), with what `more` says instead of what they say
+/// themselves, on as many threads as there are processors.
+fn run_all(folders: &[&str], more: &[ScriptOption]) -> Vec<Report> {
     let folders: Vec<_> = folders.iter().map(|folder| Path::new("tests/scenarios").join(folder)).collect();
     let paths = scripts(&folders).expect("readable directories");
     assert!(!paths.is_empty(), "no script in {folders:?}");
@@ -43,7 +42,7 @@ fn run_all(folders: &[&str], profile: Option<&str>) -> Vec<Report> {
     let work = || {
         let mut reports = Vec::new();
         while let Some((path, source, version)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
-            reports.push(run_one(path, source, version, profile));
+            reports.push(run_one(path, source, version, more));
         }
         reports
     };
@@ -63,14 +62,20 @@ fn assert_all_pass(reports: &[Report]) {
 
 #[test]
 fn every_script_passes_over_both_ip_versions() {
-    assert_all_pass(&run_all(&[""], None));
+    assert_all_pass(&run_all(&[""], &[]));
+}
+
+/// Super-segments are split before they are matched, so what is on the wire is the same: with offload all of it holds, too.
+#[test]
+fn every_script_passes_with_segmentation_offload() {
+    assert_all_pass(&run_all(&[""], &[option("offload", None)]));
 }
 
 /// What a script is about it sets itself, so that it holds with Linux's choices as well as with ours.
 #[test]
 fn scripts_of_loss_recovery_and_congestion_control_pass_under_the_linux_profile() {
     let folders = ["sack", "recovery", "rack", "tlp", "prr", "cubic", "ecn", "undo"];
-    assert_all_pass(&run_all(&folders, Some("linux")));
+    assert_all_pass(&run_all(&folders, &[option("profile", Some("linux"))]));
 }
 
 /// Scripts that differ in nothing but numbers, because the numbers are the case.
@@ -216,7 +221,7 @@ fn no_script_repeats_another() {
 #[test]
 fn every_state_has_met_every_event() {
     let mut matrix = Matrix::default();
-    run_all(&[""], None).iter().for_each(|report| matrix.merge(&report.matrix));
+    run_all(&[""], &[]).iter().for_each(|report| matrix.merge(&report.matrix));
     println!("{matrix}");
     let names = |(state, event): (State, Event)| format!("{state}: {}", event.name());
     let wrong: Vec<_> = matrix.contradictions().map(names).collect();

@@ -18,6 +18,9 @@ use super::record::{Census, Mark, Record, largest};
 /// Records that an empty queue keeps memory for.
 const KEPT: usize = 256;
 
+/// Records that there may be beside two for each segment.
+const MAX_PARTS: usize = 1_024;
+
 /// A transmission in the order of time. It is stale once its records were delivered, marked, or sent again.
 #[derive(Clone, Copy, Debug)]
 struct Logged {
@@ -243,9 +246,12 @@ impl SentQueue {
     /// SACK reports `start..end`, all of it under way: marks what is new.
     pub fn sack(&mut self, start: SeqNum, end: SeqNum, arrival: &Arrival, delivered: &mut Delivered) {
         let range = self.position(start)..self.position(end);
-        let gaps: smallvec::SmallVec<[_; 4]> = self.sacked.gaps(range.clone()).collect();
+        let gaps: smallvec::SmallVec<[_; 4]> = self.sacked.gaps(range).collect();
         for gap in gaps {
-            let (from, to) = (self.seq(gap.start), self.seq(gap.end));
+            let (from, to) = self.not_too_fine(self.seq(gap.start), self.seq(gap.end));
+            if !from.before(to) {
+                continue;
+            }
             let mut index = self.cut(from);
             self.cut(to);
             while let Some(&record) = self.at(index).filter(|record| record.start.before(to)) {
@@ -259,8 +265,32 @@ impl SentQueue {
                 self.note_order(&record, delivered);
                 index += 1;
             }
+            self.sacked.insert(self.position(from)..self.position(to));
         }
-        self.sacked.insert(range);
+    }
+
+    /// The part of `from..to` that may be marked. A receiver reports what segments it got, and cuts records where they end; one that
+    /// reports single bytes would make a record of each. Where there are many more records than segments, only whole ones are
+    /// marked from then on: the scoreboard stays bounded (hostile case M2), and what is not marked is sent again.
+    fn not_too_fine(&self, from: SeqNum, to: SeqNum) -> (SeqNum, SeqNum) {
+        let (Some(first), Some(last)) = (self.records.front(), self.records.back()) else {
+            return (from, to);
+        };
+        let segments = last.end.since(first.start) / u32::from(first.segment.max(last.segment)).max(1);
+        if self.records.len() < MAX_PARTS + 2 * segments as usize {
+            return (from, to);
+        }
+        let whole = |seq: SeqNum, up: bool| match self.find(seq) {
+            Some(record) if record.start != seq => {
+                if up {
+                    record.end
+                } else {
+                    record.start
+                }
+            }
+            _ => seq,
+        };
+        (whole(from, true), whole(to, false))
     }
 
     fn position(&self, seq: SeqNum) -> u64 {

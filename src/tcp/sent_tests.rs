@@ -164,6 +164,26 @@ fn sack_splits_records_and_counts_each_byte_once() {
     assert_eq!((queue.sacked(), queue.sacked_segments()), (0, 0));
 }
 
+/// Hostile case M2: single bytes, reported at every second place, make some records and not one each; whole records are marked as
+/// ever, what was not marked is sent again, and all of it can be acknowledged.
+#[test]
+fn single_bytes_do_not_make_a_record_each() {
+    const LEN: u32 = 64_000;
+    let most = MAX_PARTS + 2 * 4 * 64;
+    let mut queue = queue(&[LEN; 4]);
+    for i in 0..LEN {
+        sack(&mut queue, LEN + 2 * i, LEN + 2 * i + 1);
+    }
+    assert!((most..most + 3).contains(&queue.records.len()), "{}", queue.records.len());
+    assert!(queue.sacked.len() < most && queue.sacked() as usize == queue.sacked.len());
+    assert_eq!(sack(&mut queue, 3 * LEN - 1, 4 * LEN).bytes, LEN, "whole records only");
+    queue.mark_all_lost(None, T(200));
+    let lost = queue.lost();
+    assert_eq!(lost + queue.sacked(), 4 * LEN);
+    assert_eq!(acknowledge(&mut queue, 4 * LEN).bytes, lost);
+    assert!(queue.is_empty() && queue.sacked.is_empty() && queue.lost.is_empty());
+}
+
 /// RFC 8985 §6.2 step 5: what left before something delivered, by more than the window, is lost; the next is due later.
 #[test]
 fn what_was_overtaken_is_lost_after_the_window() {

@@ -181,6 +181,40 @@ fn names_in_use_are_told_apart() {
     assert_eq!(Tun::open("lo", true).err(), Some(TunError::NotTun("lo".into())));
 }
 
+/// Several queues of one device: what one answers comes back to it, and all have the header or none.
+#[test]
+fn a_flow_stays_on_the_queue_it_is_answered_from() {
+    for offload in [true, false] {
+        fresh_namespace();
+        let mut first = Tun::open_queues("tide%d", offload).unwrap();
+        first.configure(&host()).unwrap();
+        let mut queues = [first.another_queue().unwrap(), first];
+        assert!(queues.iter().all(|queue| (queue.name(), queue.capabilities().mtu) == ("tide0", 1_500)));
+        assert_eq!(queues[0].capabilities(), queues[1].capabilities());
+        for turn in [0, 1, 0, 1] {
+            let socket = socket(HOST4);
+            let (from, to) = (SocketAddr::new(addr(STACK4), 7), socket.local_addr().unwrap());
+            send(&mut queues[turn], datagram(from, to, b"hello", true));
+            assert_eq!(socket.recv_from(&mut [0; 9]).unwrap(), (5, from));
+            socket.send_to(b"back", from).unwrap();
+            recv_where(&mut queues[turn], |packet| packet.bytes().ends_with(b"back"));
+        }
+    }
+}
+
+#[test]
+fn a_device_of_one_queue_is_told_from_one_of_several() {
+    fresh_namespace();
+    ip("tuntap add single mode tun");
+    ip("tuntap add several mode tun multi_queue");
+    assert_eq!(Tun::open_queues("single", true).err(), Some(TunError::OneQueue("single".into())));
+    assert_eq!(Tun::open("several", true).err(), Some(TunError::NotTun("several".into())));
+    let several = Tun::open_queues("several", true).unwrap();
+    assert!(!several.created() && several.another_queue().is_ok());
+    let alone = Tun::open("alone", true).unwrap();
+    assert_eq!(alone.another_queue().err(), Some(TunError::OneQueue("alone".into())));
+}
+
 #[test]
 fn an_attached_device_stays_but_loses_what_was_added() {
     fresh_namespace();

@@ -31,6 +31,11 @@ pub enum TunError {
     /// The name belongs to something else.
     #[error("{0} exists already and is not a single-queue TUN device: choose another name")]
     NotTun(String),
+    /// The name belongs to a device that can have no further queue.
+    #[error(
+        "{0} exists already with one queue: choose another name, or make it with `ip tuntap add {0} mode tun multi_queue`"
+    )]
+    OneQueue(String),
     /// The descriptor that was handed in is of no use.
     #[error("descriptor {fd} {reason}: hand in one of /dev/net/tun after TUNSETIFF with IFF_TUN | IFF_NO_PI")]
     Descriptor {

@@ -2,9 +2,10 @@
 //!
 //! Reads and writes never block. With offload, super-segments pass whole in both directions; where the kernel refuses header
 //! or offload, or the caller wants neither, the device carries plain packets and says so in its [`Capabilities`]. Addresses
-//! and MTU of the host's side are `netconfig`'s business. No multi-queue, no TAP.
+//! and MTU of the host's side are `netconfig`'s business. A device may have several queues, each a `Tun` of its own. No TAP.
 
 use std::collections::VecDeque;
+use std::ffi::c_short;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::mem;
@@ -51,6 +52,29 @@ impl Tun {
     /// # Errors
     /// Each [`TunError`] names its remedy.
     pub fn open(name: &str, offload: bool) -> Result<Tun, TunError> {
+        Tun::open_with(name, offload, 0)
+    }
+
+    /// Like [`Tun::open`], for a device that may have further queues: see [`Tun::another_queue`]. One that was made before must have been
+    /// made with `multi_queue`.
+    ///
+    /// # Errors
+    /// As [`Tun::open`].
+    pub fn open_queues(name: &str, offload: bool) -> Result<Tun, TunError> {
+        Tun::open_with(name, offload, sys::IFF_MULTI_QUEUE)
+    }
+
+    /// A further queue of this device, after [`Tun::configure`]. The host keeps each flow on one queue: on that from which its last packet
+    /// came, else by its hash.
+    ///
+    /// # Errors
+    /// As [`Tun::open`]; a device that [`Tun::open`] made has one queue only.
+    pub fn another_queue(&self) -> Result<Tun, TunError> {
+        // The header stands on all queues or on none.
+        Tun::open_queues(&self.name, self.vnet)
+    }
+
+    fn open_with(name: &str, offload: bool, flags: c_short) -> Result<Tun, TunError> {
         if !is_valid_name(name) {
             return Err(TunError::InvalidName(name.into()));
         }
@@ -60,7 +84,7 @@ impl Tun {
             Errno::EACCES | Errno::EPERM => TunError::NoAccess,
             errno => TunError::system(format!("open {PATH}"), errno),
         })?;
-        let vnet = attach(&file, name, offload)?;
+        let vnet = attach(&file, name, offload, flags)?;
         let (name, flags) = sys::get_interface(&file).map_err(|e| TunError::system("ask for the name", e))?;
         let created = flags & sys::IFF_PERSIST == 0;
         Tun::from_parts(file.into(), name, created, vnet, offload)
@@ -251,8 +275,8 @@ fn is_valid_name(name: &str) -> bool {
 }
 
 /// Makes `file` the device `name`, with the virtio-net header if `vnet` and the kernel has it; returns whether it does.
-fn attach(file: &File, name: &str, vnet: bool) -> Result<bool, TunError> {
-    let plain = sys::IFF_TUN | sys::IFF_NO_PI;
+fn attach(file: &File, name: &str, vnet: bool, flags: c_short) -> Result<bool, TunError> {
+    let plain = sys::IFF_TUN | sys::IFF_NO_PI | flags;
     if vnet && sys::set_interface(file, name, plain | sys::IFF_VNET_HDR).is_ok() {
         return Ok(true);
     }
@@ -260,6 +284,7 @@ fn attach(file: &File, name: &str, vnet: bool) -> Result<bool, TunError> {
     let existed = if_nametoindex(name).is_ok();
     sys::set_interface(file, name, plain).map(|()| false).map_err(|errno| match errno {
         Errno::EBUSY => TunError::Busy(name.into()),
+        Errno::EINVAL if existed && flags != 0 => TunError::OneQueue(name.into()),
         Errno::EINVAL if existed => TunError::NotTun(name.into()),
         Errno::EINVAL => TunError::InvalidName(name.into()),
         errno => TunError::system(format!("create the device {name}"), errno),
@@ -293,6 +318,7 @@ mod sys {
     };
 
     pub(super) const IFF_TUN: c_short = 0x0001;
+    pub(super) const IFF_MULTI_QUEUE: c_short = 0x0100;
     pub(super) const IFF_PERSIST: c_short = 0x0800;
     pub(super) const IFF_NO_PI: c_short = 0x1000;
     pub(super) const IFF_VNET_HDR: c_short = 0x4000;

@@ -7,6 +7,7 @@ pub mod paged;
 pub mod pool;
 pub mod ranges;
 pub mod rng;
+pub mod share;
 pub mod socket;
 pub mod table;
 pub mod time;

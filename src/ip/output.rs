@@ -11,6 +11,7 @@ use crate::base::buffer::{LARGE, SMALL, Slice};
 use crate::base::counters::{Counters, DropReason};
 use crate::base::hash::HashKey;
 use crate::base::rng::Rng;
+use crate::base::share::Share;
 use crate::wire::checksum::Sum;
 use crate::wire::ip::{FRAGMENT_HEADER, Fragment, IpHeader};
 use crate::wire::packet::{Frame, Offload};
@@ -88,6 +89,11 @@ impl Output {
     pub fn new(mtu: usize, rng: &mut Rng) -> Self {
         let paths = PathMtus::new(mtu, rng);
         Output { paths, queue: VecDeque::new(), charged: 0, ids: Identifications::new(rng) }
+    }
+
+    /// Identifications are chosen from `share`.
+    pub fn set_share(&mut self, share: Share) {
+        self.ids.share = share;
     }
 
     /// What paths carry.
@@ -237,6 +243,7 @@ pub const fn max_payload(dst: IpAddr) -> usize {
 struct Identifications {
     key: HashKey,
     counters: Box<[u32]>,
+    share: Share,
 }
 
 impl std::fmt::Debug for Identifications {
@@ -247,16 +254,20 @@ impl std::fmt::Debug for Identifications {
 
 impl Identifications {
     fn new(rng: &mut Rng) -> Self {
-        Identifications { key: HashKey::new(rng), counters: (0..ID_BUCKETS).map(|_| rng.u32()).collect() }
+        let (key, counters) = (HashKey::new(rng), (0..ID_BUCKETS).map(|_| rng.u32()).collect());
+        Identifications { key, counters, share: Share::WHOLE }
     }
 
     /// The first of `count` identifications in a row.
     fn take(&mut self, src: IpAddr, dst: IpAddr, protocol: u8, count: u32) -> u32 {
         let hash = self.key.secret_hash(&(src, dst, protocol));
         let counter = &mut self.counters[(hash >> 32) as usize % ID_BUCKETS];
-        let first = counter.wrapping_add(1);
-        *counter = counter.wrapping_add(count);
-        (hash as u32).wrapping_add(first)
+        let first = (hash as u32).wrapping_add(counter.wrapping_add(1));
+        let left = self.share.block() - first % self.share.block();
+        // A row that would end in another stack's block begins with the next one of its own.
+        let skipped = if self.share.is_whole() || count <= left { 0 } else { left };
+        *counter = counter.wrapping_add(skipped).wrapping_add(count);
+        self.share.in_block(first.wrapping_add(skipped))
     }
 }
 
@@ -399,6 +410,24 @@ mod tests {
         assert_ne!(a, b, "RFC 6864 §4.3: no repetition within a datagram's lifetime");
         ids.take(dsts[0], dsts[2], 17, 100);
         assert_eq!(ids.take(dsts[0], dsts[1], 17, 1), b.wrapping_add(1), "what others get does not show");
+    }
+
+    /// RFC 6864 §4.3, RFC 8200 §4.5: stacks with the same addresses never give the same number to datagrams of one pair of ends, nor
+    /// does a row of one reach into another's numbers.
+    #[test]
+    fn identifications_of_several_stacks_do_not_meet() {
+        let (src, dst) = (IpAddr::from([10, 0, 1, 1]), IpAddr::from([10, 0, 1, 2]));
+        for part in 0..3 {
+            let mut ids = Identifications::new(&mut Rng::from_u64(3));
+            ids.share = Share::new(part, 3);
+            let mut seen = std::collections::BTreeSet::new();
+            for count in (1..=45).cycle().take(9_000) {
+                let row = ids.take(src, dst, 17, count) & 0xffff;
+                assert_eq!((row / 21_845, (row + count - 1) / 21_845), (part.into(), part.into()));
+                seen.insert(row);
+            }
+            assert!(seen.len() > 5_000);
+        }
     }
 
     /// Hostile case P13: each byte of both addresses counts, so that a neighbour's identifications say nothing about another's.

@@ -92,6 +92,8 @@ drop_reasons! {
     OutputQueueFull = "output_queue_full",
     /// The device refused a packet.
     DeviceRefused = "device_refused",
+    /// Too many packets at once that may be for the stack of another queue.
+    StrayLimit = "stray_limit",
 }
 
 macro_rules! counters {
@@ -193,6 +195,8 @@ counters! {
     tcp_memory_pressure,
     /// TIME-WAIT records evicted because the table was full.
     tcp_time_wait_evicted,
+    /// Datagrams taken over from the stack of another queue.
+    strays_adopted,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -83,6 +83,31 @@ impl Icmp {
         }
     }
 
+    /// What an error about a transport's packet quotes; nothing is checked yet.
+    pub fn quoted(&self, datagram: &Datagram) -> Option<(u8, IcmpError)> {
+        let Message::Error(kind) = Message::parse(datagram.header.src, datagram.payload())? else {
+            return None;
+        };
+        let quoted = Quoted::parse(datagram.payload().get(HEADER..)?)?;
+        quoted.transport_error(kind).map(|error| (quoted.protocol, error))
+    }
+
+    /// True for a message that is about an echo socket of this stack, or not about one at all.
+    pub fn knows(&self, datagram: &Datagram) -> bool {
+        let src = datagram.header.src;
+        match Message::parse(src, datagram.payload()) {
+            Some(Message::EchoReply { id, .. }) => self.pings.knows(id),
+            Some(Message::Error(_)) => {
+                let quoted = datagram.payload().get(HEADER..).and_then(Quoted::parse);
+                match quoted.and_then(|quoted| Message::parse(quoted.src, &quoted.upper)) {
+                    Some(Message::EchoRequest { id, .. }) => self.pings.knows(id),
+                    _ => true,
+                }
+            }
+            _ => true,
+        }
+    }
+
     /// Tells the sender of `about` what is wrong with it: unless that is an error itself, came to or from a group, is not the
     /// first fragment, or the sender was told enough lately (RFC 1122 §3.2.2, RFC 4443 §2.4 e; hostile cases P11, P12).
     pub fn send_error(

@@ -8,6 +8,7 @@ use crate::base::buffer::{Buffer, Slice};
 use crate::base::counters::{Counters, DropReason};
 use crate::base::hash::{HashKey, HashMap};
 use crate::base::rng::Rng;
+use crate::base::share::Share;
 use crate::base::socket::SocketError;
 use crate::base::table::Table;
 use crate::ip::Ip;
@@ -61,12 +62,25 @@ pub struct Pings {
     ids: HashMap<u16, PingId>,
     events: VecDeque<PingId>,
     rng: Rng,
+    /// Identifiers that may be drawn.
+    share: Share,
 }
 
 impl Pings {
     pub(super) fn new(rng: &mut Rng) -> Self {
         let ids = HashMap::with_hasher(HashKey::new(rng));
-        Pings { sockets: Table::default(), ids, events: VecDeque::new(), rng: Rng::from_seed(rng.seed()) }
+        let (events, rng) = (VecDeque::new(), Rng::from_seed(rng.seed()));
+        Pings { sockets: Table::default(), ids, events, rng, share: Share::WHOLE }
+    }
+
+    /// Identifiers are chosen from `share`.
+    pub fn set_share(&mut self, share: Share) {
+        self.share = share;
+    }
+
+    /// True if a socket has this identifier.
+    pub(super) fn knows(&self, id: u16) -> bool {
+        self.ids.contains_key(&id)
     }
 
     /// Opens a socket towards `dst`. `NetworkUnreachable` without an address of its version, `NoBuffers` with too many open.
@@ -79,7 +93,7 @@ impl Pings {
         // The identifier is random, so that nobody outside can forge replies; free ones are many.
         let id = loop {
             let id = self.rng.u32() as u16;
-            if !self.ids.contains_key(&id) {
+            if self.share.has(id) && !self.knows(id) {
                 break id;
             }
         };

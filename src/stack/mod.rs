@@ -2,11 +2,14 @@
 //! from IP to the transport it is for, `poll_transmit` collects what they want to send. Protocol rules live in the layers.
 
 mod sockets;
+mod strays;
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 
 use crate::base::counters::Counters;
 use crate::base::rng::Rng;
+use crate::base::share::Share;
 use crate::base::socket::Readiness;
 use crate::base::time::Instant;
 use crate::device::Capabilities;
@@ -89,6 +92,8 @@ pub struct Stack {
     udp: Udp,
     tcp: Tcp,
     counters: Counters,
+    share: Share,
+    strays: VecDeque<Datagram>,
 }
 
 impl Stack {
@@ -102,6 +107,8 @@ impl Stack {
             udp: Udp::new(&mut rng),
             tcp: Tcp::new(config.tcp, capabilities, &mut rng),
             counters: Counters::default(),
+            share: Share::WHOLE,
+            strays: VecDeque::new(),
         })
     }
 
@@ -170,7 +177,7 @@ impl Stack {
     }
 
     /// Hands a datagram to its upper layer; `ip` lets through only what has one.
-    fn deliver(&mut self, datagram: Datagram, now: Instant) {
+    fn take(&mut self, datagram: Datagram, now: Instant) {
         match datagram.header.protocol {
             protocol::TCP => self.tcp.receive(datagram, &mut self.counters, now),
             protocol::UDP => {
@@ -197,5 +204,7 @@ impl Stack {
 mod hostile_tests;
 #[cfg(test)]
 mod offload_tests;
+#[cfg(test)]
+mod stray_tests;
 #[cfg(test)]
 mod tests;

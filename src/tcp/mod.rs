@@ -41,6 +41,7 @@ mod sack;
 mod segment;
 mod send;
 mod sent;
+mod share;
 mod sockets;
 mod standing;
 pub mod state;
@@ -62,6 +63,7 @@ use std::sync::Arc;
 use crate::base::counters::{Counters, DropReason};
 use crate::base::hash::{HashKey, HashMap};
 use crate::base::rng::Rng;
+use crate::base::share::Share;
 use crate::base::socket::{Handle, Readiness, SocketError};
 use crate::base::table::Table;
 use crate::base::time::Instant;
@@ -143,6 +145,8 @@ pub struct Tcp {
     replies: VecDeque<Frame>,
     opens: u32,
     orphans: usize,
+    /// Ports that it may choose.
+    share: Share,
     memory: Memory,
 }
 
@@ -184,6 +188,7 @@ impl Tcp {
             replies: VecDeque::new(),
             opens: 0,
             orphans: 0,
+            share: Share::WHOLE,
             memory: Memory::default(),
             config,
             capabilities,

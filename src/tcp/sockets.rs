@@ -127,6 +127,7 @@ impl Tcp {
         } else {
             self.secrets
                 .ports(addr, remote, self.opens)
+                .filter(|&port| self.share.has(port))
                 .find_map(free)
                 .ok_or(SocketError::AddrNotAvailable)?
         };

@@ -14,6 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use crate::base::buffer::{Buffer, Slice};
 use crate::base::counters::{Counters, DropReason};
 use crate::base::rng::Rng;
+use crate::base::share::Share;
 use crate::base::socket::{Handle, Readiness, SocketError};
 use crate::base::table::Table;
 use crate::base::time::Instant;
@@ -21,7 +22,7 @@ use crate::ip::output::{HOP_LIMIT, MAX_PACKET, SendError, max_payload};
 use crate::ip::{Datagram, Ip};
 use crate::wire::checksum::Sum;
 use crate::wire::icmp::{ErrorKind, IcmpError};
-use crate::wire::ip::{IpHeader, header_len, protocol};
+use crate::wire::ip::{Endpoint, IpHeader, header_len, protocol};
 use crate::wire::packet::Offload;
 use crate::wire::udp::{CHECKSUM_OFFSET, HEADER, UdpHeader};
 use burst::Burst;
@@ -91,6 +92,25 @@ impl Udp {
     pub fn new(rng: &mut Rng) -> Self {
         let (ready, blocked) = (VecDeque::new(), Vec::new());
         Udp { sockets: Table::default(), ports: Ports::new(rng), ready, blocked, memory: 0, burst: None }
+    }
+
+    /// Ports that nobody named are chosen from `share`.
+    pub fn set_share(&mut self, share: Share) {
+        self.ports.share = share;
+    }
+
+    /// True for a datagram to one of this stack's sockets, and for what is no datagram, which any stack can drop.
+    pub fn knows(&self, datagram: &Datagram) -> bool {
+        UdpHeader::parse(datagram.payload()).is_none_or(|header| {
+            let (ip, port) = (&datagram.header, header.src_port);
+            self.knows_ends(Endpoint::new(ip.dst, header.dst_port), Endpoint::new(ip.src, port))
+        })
+    }
+
+    /// True if one of this stack's sockets has this end and hears of that one.
+    pub fn knows_ends(&self, local: Endpoint, remote: Endpoint) -> bool {
+        let socket = self.ports.find(local.addr, local.port).and_then(|id| self.sockets.get(id.0));
+        socket.is_some_and(|socket| socket.hears(remote.into()))
     }
 
     /// Takes a datagram in. It is given back when nobody listens, for ICMP to say so.

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::UdpId;
 use crate::base::hash::{HashKey, HashMap};
 use crate::base::rng::Rng;
+use crate::base::share::Share;
 use crate::base::socket::SocketError;
 
 /// Dynamic ports (RFC 6335 §6).
@@ -18,12 +19,14 @@ pub(super) struct Ports {
     /// A port has at most one socket per own address.
     bound: HashMap<u16, SmallVec<[(IpAddr, UdpId); 1]>>,
     rng: Rng,
+    /// What may be drawn.
+    pub(super) share: Share,
 }
 
 impl Ports {
     pub(super) fn new(rng: &mut Rng) -> Self {
         let bound = HashMap::with_hasher(HashKey::new(rng));
-        Ports { bound, rng: Rng::from_seed(rng.seed()) }
+        Ports { bound, rng: Rng::from_seed(rng.seed()), share: Share::WHOLE }
     }
 
     /// The socket for a datagram to `addr` and `port`: of that very address, else of every address.
@@ -42,7 +45,9 @@ impl Ports {
         let first = self.rng.below(u64::from(count)) as u16;
         // RFC 6056 §3.3.1: from a random place on until one is free.
         let mut candidates = (0..count).map(|i| DYNAMIC.start() + (first + i) % count);
-        candidates.find(|&port| self.is_free(addr, port)).ok_or(SocketError::AddrNotAvailable)
+        candidates
+            .find(|&port| self.share.has(port) && self.is_free(addr, port))
+            .ok_or(SocketError::AddrNotAvailable)
     }
 
     pub(super) fn insert(&mut self, addr: IpAddr, port: u16, id: UdpId) {

@@ -53,11 +53,23 @@ impl Driver {
     where
         D: Device + Send + 'static,
     {
-        let shared = Shared::new(stack, Clock::Monotonic);
+        Driver::run(Shared::new(stack, Clock::Monotonic), Vec::new(), device, config)
+    }
+
+    /// Joins one of several stacks with the same addresses to its queue of their device; the others are `peers`. Errors and panics as
+    /// [`Driver::spawn`].
+    pub(crate) fn run<D>(
+        shared: Arc<Shared>,
+        peers: Vec<Arc<Shared>>,
+        device: D,
+        config: DriverConfig,
+    ) -> io::Result<Driver>
+    where
+        D: Device + Send + 'static,
+    {
         let (stop, stopped) = oneshot::channel();
-        let task =
-            tokio::spawn(Task::new(shared.clone(), device, Spin::new(config.busy_poll), stopped)?.run());
-        Ok(Driver { shared, stop, task })
+        let task = Task::new(shared.clone(), peers, device, Spin::new(config.busy_poll), stopped)?;
+        Ok(Driver { shared, stop, task: tokio::spawn(task.run()) })
     }
 
     /// The stack, as sockets share it.

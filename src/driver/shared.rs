@@ -22,6 +22,7 @@ use crate::base::counters::Counters;
 use crate::base::socket::SocketError;
 use crate::base::time::Instant;
 use crate::device::DeviceCounters;
+use crate::ip::Datagram;
 use crate::stack::Stack;
 
 /// A stack, its clock and the tasks that wait for its sockets, behind one lock. See the module for the contract.
@@ -70,9 +71,7 @@ impl Shared {
         let state = &mut *self.lock();
         state.kicked = false;
         let result = inside(&mut state.stack, now);
-        while let Some(event) = state.stack.poll_event() {
-            state.wakers.take(event, woken);
-        }
+        state.take_events(woken);
         result
     }
 
@@ -94,6 +93,19 @@ impl Shared {
     /// For the runner: true if a socket call happened since it last entered.
     pub fn is_kicked(&self) -> bool {
         self.lock().kicked
+    }
+
+    /// For the runner of another stack with the same addresses: offers what came there and is for none of its sockets. If this stack takes
+    /// it, its own runner is told; else it is given back.
+    pub fn offer(&self, stray: Datagram, woken: &mut Woken) -> Option<Datagram> {
+        let now = self.clock.now();
+        let mut state = self.lock();
+        let left = if state.ended.is_none() { state.stack.adopt(stray, now) } else { Some(stray) };
+        if left.is_none() {
+            state.take_events(woken);
+            kick_and_unlock(state);
+        }
+        left
     }
 
     /// For the runner: fails every socket from now on, with `reason` in the error.
@@ -203,6 +215,13 @@ impl Shared {
 }
 
 impl State {
+    /// Collects the tasks that wait for what happened.
+    fn take_events(&mut self, woken: &mut Woken) {
+        while let Some(event) = self.stack.poll_event() {
+            self.wakers.take(event, woken);
+        }
+    }
+
     fn check_running(&self) -> io::Result<()> {
         match &self.ended {
             None => Ok(()),

@@ -23,6 +23,7 @@ use super::spin::Spin;
 use super::wakers::Woken;
 use crate::base::time::Instant;
 use crate::device::Device;
+use crate::ip::Datagram;
 use crate::wire::packet::{Frame, Packet};
 
 /// Packets read, or frames gathered, in one lock hold.
@@ -35,6 +36,8 @@ const LOOKS: u32 = 8;
 /// The state of the driver's task.
 pub(super) struct Task<D: Device> {
     shared: Arc<Shared>,
+    /// The stacks of the device's other queues.
+    peers: Vec<Arc<Shared>>,
     device: AsyncFd<Descriptor<D>>,
     timer: Timer,
     spin: Spin,
@@ -48,6 +51,8 @@ pub(super) struct Task<D: Device> {
     packets: Vec<Packet>,
     /// The device was not read to its end: more packets may wait.
     unread: bool,
+    /// Read, and for no socket of this stack.
+    strays: Vec<Datagram>,
     woken: Woken,
 }
 
@@ -62,12 +67,14 @@ struct Stopping {
 impl<D: Device> Task<D> {
     pub(super) fn new(
         shared: Arc<Shared>,
+        peers: Vec<Arc<Shared>>,
         device: D,
         spin: Spin,
         stop: oneshot::Receiver<Duration>,
     ) -> io::Result<Self> {
         Ok(Task {
             shared,
+            peers,
             device: Descriptor::register(device, Interest::READABLE | Interest::WRITABLE)?,
             timer: Timer::new()?,
             spin,
@@ -77,6 +84,7 @@ impl<D: Device> Task<D> {
             frames: VecDeque::with_capacity(BURST),
             packets: Vec::with_capacity(BURST),
             unread: false,
+            strays: Vec::new(),
             woken: Woken::default(),
         })
     }
@@ -230,7 +238,7 @@ impl<D: Device> Task<D> {
         if self.packets.is_empty() && !due {
             return Ok(());
         }
-        let packets = &mut self.packets;
+        let (packets, strays) = (&mut self.packets, &mut self.strays);
         if !packets.is_empty() {
             self.spin.brought(packets.iter().map(|packet| packet.buffer.written().len()).sum());
         }
@@ -239,11 +247,25 @@ impl<D: Device> Task<D> {
             for packet in packets.drain(..) {
                 stack.receive(packet, now);
             }
+            strays.extend(std::iter::from_fn(|| stack.poll_stray()));
             if due {
                 stack.handle_timeout(now);
             }
         });
+        self.pass_on();
         Ok(())
+    }
+
+    /// Offers the stacks of the other queues what came here and is for none of this one's sockets; what nobody wants is answered here.
+    /// Never two locks at once.
+    fn pass_on(&mut self) {
+        let woken = &mut self.woken;
+        for stray in self.strays.drain(..) {
+            let left = self.peers.iter().try_fold(stray, |stray, peer| peer.offer(stray, woken));
+            if let Some(stray) = left {
+                self.shared.enter(woken, |stack, now| stack.refuse(stray, now));
+            }
+        }
     }
 
     /// Sends what is left over or else the next burst. True if there may be more to send at once.

@@ -69,7 +69,7 @@ async fn transfer_both_ways(server: &Host, client: &Host, len: usize) {
     }
 }
 
-async fn exchange(stream: TcpStream, sent: Arc<Vec<u8>>) {
+pub(crate) async fn exchange(stream: TcpStream, sent: Arc<Vec<u8>>) {
     let (mut reader, mut writer) = stream.into_split();
     let expected = sent.clone();
     let writing = tokio::spawn(async move {

@@ -9,5 +9,6 @@ mod faults;
 mod link;
 mod options;
 mod others;
+mod shards;
 mod stream;
 mod web;

@@ -110,6 +110,12 @@ macro_rules! counters {
             pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name),)*].into_iter()
             }
+
+            /// Adds what another stack counted.
+            pub fn add(&mut self, other: &Counters) {
+                $(self.$name += other.$name;)*
+                self.drops.0.iter_mut().zip(other.drops.0).for_each(|(own, other)| *own += other);
+            }
         }
     };
 }

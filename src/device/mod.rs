@@ -91,6 +91,18 @@ impl DeviceCounters {
 }
 
 impl DeviceCounters {
+    /// Adds what another queue or device counted.
+    pub fn add(&mut self, other: &DeviceCounters) {
+        self.reads += other.reads;
+        self.read_bytes += other.read_bytes;
+        self.read_supers += other.read_supers;
+        self.writes += other.writes;
+        self.write_bytes += other.write_bytes;
+        self.write_supers += other.write_supers;
+        self.invalid += other.invalid;
+        self.refused += other.refused;
+    }
+
     /// Counts a packet that was read.
     fn read(&mut self, len: usize, offload: Offload) {
         self.reads += 1;

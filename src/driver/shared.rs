@@ -258,6 +258,13 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Adds what another stack counted.
+    pub fn add(&mut self, other: &Snapshot) {
+        self.wake_ups += other.wake_ups;
+        self.device.add(&other.device);
+        self.stack.add(&other.stack);
+    }
+
     /// The counters with the names they print with. A drop stands under its reason; reasons that did not occur are absent.
     pub fn named(&self) -> impl Iterator<Item = (String, u64)> + '_ {
         let plain = self

@@ -19,6 +19,7 @@ use tidegate::tcp::congestion::CongestionControl;
 use tracing::warn;
 
 use super::link;
+use super::threads::Further;
 
 /// Packets or super-segments that may wait between the link and the stack.
 const PIPE: usize = 4_096;
@@ -95,11 +96,18 @@ pub(crate) struct Attached {
     /// The stack's addresses.
     pub(crate) addr: Ipv4Addr,
     pub(crate) addr6: Ipv6Addr,
+    /// The device's further queues, each with a shard that does not run yet.
+    pub(crate) further: Vec<Further>,
 }
 
 impl Args {
     /// Opens the device, sets up the host's side and starts the stack. What was created goes with the driver.
     pub(crate) fn open(self, role: Role) -> anyhow::Result<Attached> {
+        self.open_queues(role, 1)
+    }
+
+    /// The same with several queues; a link or an inherited descriptor has one.
+    pub(crate) fn open_queues(self, role: Role, queues: usize) -> anyhow::Result<Attached> {
         let (name, subnet) = match role {
             Role::Server => ("tide0", 77),
             Role::Client => ("tidec%d", 78),
@@ -108,6 +116,7 @@ impl Args {
         let offload = !self.no_offload;
         let mut tun = match self.tun_fd {
             Some(fd) => Tun::from_inherited(fd, offload)?,
+            None if queues > 1 => Tun::open_queues(self.tun.as_deref().unwrap_or(name), offload)?,
             None => Tun::open(self.tun.as_deref().unwrap_or(name), offload)?,
         };
         let host = self.host_addr.unwrap_or(Prefix { addr: Ipv4Addr::new(10, subnet, 0, 1), len: 24 });
@@ -125,9 +134,16 @@ impl Args {
         let addrs: Vec<(IpAddr, u8)> = vec![(addr.into(), host.len), (addr6.into(), host6.len)];
         let config = StackConfig { addrs, tcp };
         let driver = DriverConfig { busy_poll: self.busy_poll };
+        let mut further = Vec::new();
         let (net, driver, wire) = match wire {
             None => {
-                let (net, driver) = Net::start_with(config, tun, driver).context("cannot start the stack")?;
+                let shards = Net::shards(config, tun.capabilities(), queues);
+                let mut shards = shards.context("cannot start the stack")?;
+                let own = shards.pop().context("no shard")?;
+                for shard in shards {
+                    further.push(Further { shard, queue: tun.another_queue()?, driver });
+                }
+                let (net, driver) = own.start(tun, driver).context("cannot start the stack")?;
                 (net, driver, None)
             }
             Some(wire) => {
@@ -140,7 +156,7 @@ impl Args {
                 (net, driver, Some(wire))
             }
         };
-        Ok(Attached { net, driver, wire, name, addr, addr6 })
+        Ok(Attached { net, driver, wire, name, addr, addr6, further })
     }
 
     fn tcp(&self) -> TcpConfig {

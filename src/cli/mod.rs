@@ -9,6 +9,7 @@ mod ping;
 mod scenario;
 mod serve;
 mod signals;
+mod threads;
 
 use std::process::ExitCode;
 use std::time::Duration;

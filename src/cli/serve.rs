@@ -7,8 +7,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use axum::Router;
 use tidegate::apps::serve::Bounds;
 use tidegate::apps::{Stop, chargen, discard, echo, http, serve, udp_echo};
+use tidegate::driver::Driver;
 use tidegate::driver::wire::{Wire, WireCounters};
 use tidegate::net::{Net, TcpListener, UdpSocket};
 use tokio::task::JoinSet;
@@ -17,6 +19,7 @@ use tracing::info;
 use super::attach::{self, Attached, Role};
 use super::link;
 use super::signals::Signals;
+use super::threads::Threads;
 
 const ECHO: u16 = 7;
 const DISCARD: u16 = 9;
@@ -34,6 +37,15 @@ pub(crate) struct Args {
     /// How long connections may go on after SIGTERM or SIGINT; a second signal ends at once
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = super::duration)]
     grace: Duration,
+    /// Queues of the device, each with a stack and a thread of its own
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        value_parser = clap::value_parser!(u16).range(1..=256),
+        conflicts_with_all = ["tun_fd", "link", "link_in", "link_out"]
+    )]
+    queues: u16,
 }
 
 pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -47,8 +59,12 @@ pub(crate) fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::catch()?;
-    let Attached { net, mut driver, mut wire, name, addr, addr6 } = args.device.open(Role::Server)?;
-    let servers = Servers::start(&net, args.http_root, args.grace).await?;
+    let attached = args.device.open_queues(Role::Server, args.queues.into())?;
+    let Attached { net, mut driver, mut wire, name, addr, addr6, further } = attached;
+    let router = http::router(http::Config { http_root: args.http_root, ..http::Config::default() });
+    let services = Services { router, grace: args.grace };
+    let mut threads = Threads::start(further, &services).await?;
+    let servers = Servers::start(&net, services).await?;
     let mut stdout = std::io::stdout();
     writeln!(stdout, "ready {name} {addr} {addr6}")
         .and_then(|()| stdout.flush())
@@ -56,22 +72,26 @@ async fn serve(args: Args) -> anyhow::Result<ExitCode> {
     let failed = tokio::select! {
         () = signals.next() => None,
         ended = driver.ended() => Some(ended),
+        ended = threads.ended() => Some(ended),
         ended = broken(&mut wire) => Some(ended),
     };
     let result = match failed {
-        Some(ended) => ended.with_context(|| format!("device {name} failed")),
+        Some(ended) => ended.map(|()| Vec::new()).with_context(|| format!("device {name} failed")),
         None => {
             info!(grace = ?args.grace, "stopping; a second signal ends at once");
             tokio::select! {
-                () = signals.next() => Ok(()),
-                result = drain(servers, driver, args.grace) => result,
+                () = signals.next() => Ok(Vec::new()),
+                // The threads first: the host's side of the device goes with the first queue.
+                result = drain(servers, threads.stop(), driver, args.grace) => result,
             }
         }
     };
     if let Some(counters) = stop_wire(wire).await {
         eprintln!("link {}", link::list(["in", "out"], &counters));
     }
-    eprintln!("counters {}", net.counters());
+    let mut counters = net.counters();
+    let result = result.map(|counted| counted.iter().for_each(|shard| counters.add(shard)));
+    eprintln!("counters {counters}");
     result.map(|()| ExitCode::SUCCESS)
 }
 
@@ -88,24 +108,37 @@ async fn stop_wire(wire: Option<Wire>) -> Option<WireCounters> {
     wire?.stop().await.ok()
 }
 
-/// Lets applications end, then the connections they closed; together within `grace`.
-async fn drain(servers: Servers, driver: tidegate::driver::Driver, grace: Duration) -> anyhow::Result<()> {
+/// Lets applications end, and what ends `beside` them, then the connections they closed; together within `grace`.
+pub(super) async fn drain<T>(
+    servers: Servers,
+    beside: impl Future<Output = anyhow::Result<T>>,
+    driver: Driver,
+    grace: Duration,
+) -> anyhow::Result<T> {
     let deadline = driver.shared().now() + grace;
-    servers.stop().await;
+    let ((), beside) = tokio::join!(servers.stop(), beside);
     let rest = deadline.since(driver.shared().now());
-    driver.shutdown(rest).await.context("the device failed while stopping")
+    driver.shutdown(rest).await.context("the device failed while stopping")?;
+    beside
+}
+
+/// What the applications of all threads have in common.
+#[derive(Clone, Debug)]
+pub(super) struct Services {
+    router: Router,
+    pub(super) grace: Duration,
 }
 
 /// The applications, each in a task.
-struct Servers {
+pub(super) struct Servers {
     tasks: JoinSet<()>,
     stop: tokio::sync::watch::Sender<bool>,
 }
 
 impl Servers {
-    async fn start(net: &Net, http_root: Option<PathBuf>, grace: Duration) -> anyhow::Result<Self> {
+    pub(super) async fn start(net: &Net, services: Services) -> anyhow::Result<Self> {
         let (stop, stopped) = Stop::channel();
-        let bounds = Bounds { grace, ..Bounds::default() };
+        let bounds = Bounds { grace: services.grace, ..Bounds::default() };
         let mut tasks = JoinSet::new();
         let listener = listen(net, ECHO).await?;
         let stopping = wait(stopped.clone());
@@ -123,9 +156,8 @@ impl Servers {
         });
         tasks.spawn(log("chargen", chargen));
         let listener = listen(net, HTTP).await?;
-        let router = http::router(http::Config { http_root, ..http::Config::default() });
         let limits = http::Limits { bounds, ..http::Limits::default() };
-        tasks.spawn(log("http", http::serve(listener, router, limits, wait(stopped.clone()))));
+        tasks.spawn(log("http", http::serve(listener, services.router, limits, wait(stopped.clone()))));
         let socket =
             UdpSocket::bind(net, (Ipv6Addr::UNSPECIFIED, ECHO)).await.context("cannot open UDP port 7")?;
         let guard = udp_echo::Guard::new(ECHO, udp_echo::Limits::default());

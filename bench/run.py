@@ -37,8 +37,9 @@ LOADS = {
 }
 # smoltcp looks at every socket for each packet; its program has those of one port alone.
 SMOLTCP_PORTS = {"send1": "19", "send8": "19", "recv1": "9", "recv8": "9", "echo": "7", "http": "80", "connect": "80"}
-# The limit's variants: the others are there to find out which is best for what.
-LIMITS = {"limit": [], "limit-2": ["--queues", "2"], "limit-spin": ["--spin", "50"], "limit-read": ["--ack", "read"]}
+# Two queues and a thread for each; and the limit's variants: the others are there to find out which is best for what.
+TWO_QUEUES = ["--queues", "2"]
+LIMITS = {"limit": [], "limit-2": TWO_QUEUES, "limit-spin": ["--spin", "50"], "limit-read": ["--ack", "read"]}
 # As long as tidegate spins; what its HTTP responders do too.
 SPINNING = ("echo-spin", "http", "connect")
 # How `tidegate serve` is told not to spin.
@@ -49,6 +50,7 @@ ONCE = ("idle", "idle-http")
 # stacks, memory is nothing where there are no connections, and fixed buffers where there are no others.
 LEFT_OUT = {
     "veth": ("echo-spin", "idle-http"),
+    "tidegate-2": ("axum", "idle", "idle-http"),
     **dict.fromkeys(LIMITS, ("axum", "idle", "idle-http")),
     "smoltcp": ("echo-spin", "axum", "idle", "idle-http"),
     "ipstack": ("echo-spin", "axum", "idle-http"),
@@ -68,11 +70,12 @@ def server(stack, work, arguments):
         return program("ipstack-services")
     if stack == "smoltcp":
         return program("smoltcp-services", SMOLTCP_PORTS[work])
+    queues = TWO_QUEUES if stack == "tidegate-2" else []
     if work in ("http", "connect"):
-        return program("tidegate-http")
+        return program("tidegate-http", *queues)
     if work == "axum":
         return program("axum-app", "tidegate")
-    return program("tidegate", "serve", *shlex.split(arguments.serve), *(SLEEPING if work == "echo" else []))
+    return program("tidegate", "serve", *queues, *shlex.split(arguments.serve), *(SLEEPING if work == "echo" else []))
 
 
 class Server:

@@ -18,7 +18,7 @@ WORKS = {
     "idle": ("idle connection, echo", "bytes_each", "B", 0),
     "idle-http": ("idle connection, HTTP", "bytes_each", "B", 0),
 }
-STACKS = ("tidegate", "veth", "limit", "limit-2", "limit-spin", "limit-read", "smoltcp", "ipstack")
+STACKS = ("tidegate", "tidegate-2", "veth", "limit", "limit-2", "limit-spin", "limit-read", "smoltcp", "ipstack")
 # A run in which neighbours took more than this share of the machine is made again, and is left out if that does not help and there are others.
 MOST_STOLEN = 0.06
 BULK = ("send1", "send8", "recv1", "recv8")

@@ -1,19 +1,22 @@
 //! A TUN device as tidegate's own programs open it: virtio-net header, segmentation offload, host's address, queue length.
 
-use std::fs::OpenOptions;
 use std::net::IpAddr;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use tidegate::device::Device;
 use tidegate::device::netconfig::HostSide;
 use tidegate::device::tun::Tun;
 use tidegate::driver::{Driver, DriverConfig};
-use tidegate::net::Net;
+use tidegate::net::{Net, Shard};
 use tidegate::stack::StackConfig;
 use tidegate::tcp::config::TcpConfig;
 
 use crate::{CLIENT, PREFIX, STACK};
+
+/// As long as `tidegate serve` looks for packets before it sleeps.
+pub const DRIVER: DriverConfig = DriverConfig { busy_poll: Duration::from_micros(50) };
 
 /// Creates the device, with the client's address on the host's side of it.
 ///
@@ -21,11 +24,11 @@ use crate::{CLIENT, PREFIX, STACK};
 /// What the kernel says; root and `/dev/net/tun` are needed.
 pub fn open() -> anyhow::Result<Tun> {
     let mut tun = Tun::open("bench%d", true)?;
-    tun.configure(&HostSide { addrs: vec![(IpAddr::V4(CLIENT), PREFIX)], mtu: Some(1_500) })?;
+    tun.configure(&host())?;
     Ok(tun)
 }
 
-/// The same with several queues, each a descriptor of the one device.
+/// The same with several queues.
 ///
 /// # Errors
 /// As [`open`].
@@ -33,14 +36,17 @@ pub fn open_queues(count: usize) -> anyhow::Result<Vec<Tun>> {
     if count < 2 {
         return Ok(vec![open()?]);
     }
-    let mut queues = Vec::new();
-    for _ in 0..count {
-        let file = OpenOptions::new().read(true).write(true).open("/dev/net/tun")?;
-        sys::attach_queue(&file).context("the device has no further queue")?;
-        queues.push(Tun::from_fd(file.into(), true)?);
+    let mut first = Tun::open_queues("bench%d", true)?;
+    first.configure(&host())?;
+    let mut queues = vec![first];
+    for _ in 1..count {
+        queues.push(queues[0].another_queue()?);
     }
-    queues[0].configure(&HostSide { addrs: vec![(IpAddr::V4(CLIENT), PREFIX)], mtu: Some(1_500) })?;
     Ok(queues)
+}
+
+fn host() -> HostSide {
+    HostSide { addrs: vec![(IpAddr::V4(CLIENT), PREFIX)], mtu: Some(1_500) }
 }
 
 /// The same for a device that another crate has created, as `ip` does it.
@@ -72,35 +78,19 @@ pub fn stack() -> anyhow::Result<(Net, Driver)> {
 /// # Errors
 /// As [`open`].
 pub fn stack_with(tcp: TcpConfig) -> anyhow::Result<(Net, Driver)> {
-    let config = StackConfig { addrs: vec![(IpAddr::V4(STACK), PREFIX)], tcp };
-    let driver = DriverConfig { busy_poll: Duration::from_micros(50) };
-    Net::start_with(config, open()?, driver).context("cannot start the stack")
+    Net::start_with(config(tcp), open()?, DRIVER).context("cannot start the stack")
 }
 
-/// The one call that the library does not make: it knows devices of one queue.
-mod sys {
-    use std::ffi::c_int;
-    use std::fs::File;
-    use std::os::fd::AsRawFd;
+/// A stack for each of several queues, to be started over it with [`DRIVER`].
+///
+/// # Errors
+/// As [`open`].
+pub fn shards(count: usize) -> anyhow::Result<Vec<(Shard, Tun)>> {
+    let queues = open_queues(count)?;
+    let shards = Net::shards(config(TcpConfig::default()), queues[0].capabilities(), queues.len())?;
+    Ok(shards.into_iter().zip(queues).collect())
+}
 
-    use nix::libc::{IFF_MULTI_QUEUE, IFF_NO_PI, IFF_TUN, IFF_VNET_HDR};
-    use nix::{ioctl_write_ptr_bad, request_code_write};
-
-    /// `struct ifreq`: a name, flags, and what is of no use here.
-    #[repr(C, align(8))]
-    struct Request {
-        name: [u8; 16],
-        flags: u16,
-        rest: [u8; 22],
-    }
-
-    ioctl_write_ptr_bad!(tunsetiff, request_code_write!(b'T', 202, size_of::<c_int>()), Request);
-
-    /// Makes the device with its first queue, or adds a queue to it.
-    pub fn attach_queue(file: &File) -> nix::Result<()> {
-        let flags = (IFF_TUN | IFF_NO_PI | IFF_VNET_HDR | IFF_MULTI_QUEUE) as u16;
-        let request = Request { name: *b"bench\0\0\0\0\0\0\0\0\0\0\0", flags, rest: [0; 22] };
-        // SAFETY: the file is open, and `Request` is as large as the kernel's `struct ifreq`, which is all that it reads or writes.
-        unsafe { tunsetiff(file.as_raw_fd(), &request) }.map(drop)
-    }
+fn config(tcp: TcpConfig) -> StackConfig {
+    StackConfig { addrs: vec![(IpAddr::V4(STACK), PREFIX)], tcp }
 }
